@@ -1,0 +1,1 @@
+"""The first floor: API keys, from minting to verification."""

@@ -1,0 +1,42 @@
+"""Refuses API calls over plain HTTP, where the key has already been read by everybody on the way."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+_API_PATH = re.compile(settings.API_PATHS)
+
+
+class RefusePlainHttp:
+    """Middleware: an API path asked for without TLS is answered 403, unless the caller is on this machine."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer the request, or refuse it before anything looks at the key."""
+        if request.is_secure() or not _API_PATH.match(request.path_info.lstrip("/")) or _from_here(request):
+            return self.get_response(request)
+        problem = {
+            "type": "about:blank",
+            "title": "HTTPS required",
+            "status": 403,
+            "detail": "This API is served over HTTPS only. A key sent over plain HTTP should be refreshed.",
+            "instance": request.path,
+        }
+        return JsonResponse(problem, status=403, content_type="application/problem+json")
+
+
+def _from_here(request: HttpRequest) -> bool:
+    # The peer itself, never a forwarded address: behind a proxy the peer may be local while the caller is not.
+    if request.META.get("HTTP_X_FORWARDED_FOR") or request.META.get("HTTP_X_FORWARDED_PROTO"):
+        return False
+    try:
+        return ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,37 @@
+"""Fixtures for every test, and the data folder they share, chosen before Django reads its settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "arizekeys.settings"
+# A database server of the tests' own, so that they never meet one that is being used. Workers inherit the choice.
+if "DATABASE_URL" not in os.environ and "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["ARIZEKEYS_DATA"] = str(Path(os.environ.get("ARIZEKEYS_DATA", ROOT / ".arizekeys")) / "tests")
+
+
+def pytest_configure() -> None:
+    """Adjust the few settings that the test run itself needs, before Django is set up."""
+    from django.conf import settings
+
+    # Names of static files without their digests, since nothing has collected them.
+    settings.STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
+    # Threads of a live server end with their request; a connection kept in one would block the database's removal.
+    settings.DATABASES["default"]["CONN_MAX_AGE"] = 0
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Start the embedded server, if one is used, without the care for disks that a throwaway database does not need."""
+    from django.conf import settings
+
+    from arizekeys import local
+
+    if settings.LOCAL:
+        local.attach(settings.DATA_FOLDER, durable=False)
