@@ -1,0 +1,20 @@
+// dialog.js: Escape leaves a dialog page by its Close link; open menus close when one looks elsewhere.
+
+const close = document.querySelector("[data-close]");
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || event.defaultPrevented) return;
+  const open = document.querySelector("[data-menu][open]");
+  if (open) {
+    open.open = false;
+    open.querySelector("summary").focus();
+  } else if (close) {
+    close.click();
+  }
+});
+
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll("[data-menu][open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
