@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class AccountsConfig(AppConfig):
@@ -10,3 +13,13 @@ class AccountsConfig(AppConfig):
 
     name = "accounts"
     verbose_name = "Accounts"
+
+    def ready(self) -> None:
+        """Fill the roles table after every migration."""
+        post_migrate.connect(_fill, sender=self, dispatch_uid="accounts.fill_roles")
+
+
+def _fill(**_: Any) -> None:
+    from accounts.seeding import fill_roles  # -- app ready
+
+    fill_roles()

@@ -1,0 +1,113 @@
+"""Who is acting: asked once at each door, and then handed down instead of the request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from django.db.models import TextChoices
+from django.http import HttpRequest
+
+from accounts.errors import NotFound
+from accounts.models import Account, User
+from accounts.origin import client_ip
+
+SESSION_ACCOUNT = "account_id"
+
+
+class Door(TextChoices):
+    """Through which a caller came in."""
+
+    BROWSER = "browser", "Browser"
+    ADMIN = "admin", "Django admin"
+    REST = "rest", "REST"
+    GRAPHQL = "graphql", "GraphQL"
+    COMMAND = "command", "Command line"
+    SYSTEM = "system", "System"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What the caller's request was, for the audit trail (contract rest-v2 §11). Never decides anything."""
+
+    kind: str = ""  # QUERY, MUTATION or SUBSCRIPTION
+    name: str = ""
+    text: str = ""
+    variables: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Actor:
+    """One caller at one door, acting in one account.
+
+    ``is_operator`` marks whoever runs the installation (a superuser in Django admin, the command line): rules about
+    roles do not bind them, rules about data do.
+    """
+
+    user: User | None
+    account: Account | None
+    door: Door
+    key_id: int | None = None
+    ip: str | None = None
+    operation: Operation = field(default_factory=Operation)
+    is_operator: bool = False
+
+    @property
+    def label(self) -> str:
+        """How the audit trail names the caller."""
+        if self.user is not None:
+            return str(self.user)
+        return f"operator ({self.door.label.lower()})"
+
+    def require_account(self) -> Account:
+        """Return the account acted in.
+
+        Raises:
+            NotFound: the person belongs to no account.
+        """
+        if self.account is None:
+            raise NotFound("You are not a member of any account. Ask an account admin to invite you.")
+        return self.account
+
+    @classmethod
+    def from_request(cls, request: HttpRequest) -> Self:
+        """Build the actor of a signed-in browser request, in the account chosen in the session."""
+        if not isinstance(request.user, User):
+            raise TypeError("Only a signed-in request has an actor.")
+        accounts = accounts_of(request.user)
+        chosen = request.session.get(SESSION_ACCOUNT)
+        account = next((account for account in accounts if account.pk == chosen), accounts[0] if accounts else None)
+        return cls(user=request.user, account=account, door=Door.BROWSER, ip=client_ip(request))
+
+    @classmethod
+    def from_key(
+        cls, user: User, account: Account, *, key_id: int, door: Door, ip: str | None, operation: Operation
+    ) -> Self:
+        """Build the actor of a request that an API key opened."""
+        return cls(user=user, account=account, door=door, key_id=key_id, ip=ip, operation=operation)
+
+    @classmethod
+    def from_admin(cls, request: HttpRequest, account: Account | None) -> Self:
+        """Build the actor of a Django admin action on something of ``account``."""
+        if not isinstance(request.user, User):
+            raise TypeError("Only a signed-in request has an actor.")
+        return cls(
+            user=request.user,
+            account=account,
+            door=Door.ADMIN,
+            ip=client_ip(request),
+            is_operator=request.user.is_superuser,
+        )
+
+    @classmethod
+    def from_command(cls, account: Account | None, *, on_behalf_of: User | None = None) -> Self:
+        """Build the actor of a management command.
+
+        On behalf of a person, that person's roles are the limit; otherwise the operator has none.
+        """
+        return cls(user=on_behalf_of, account=account, door=Door.COMMAND, is_operator=on_behalf_of is None)
+
+
+def accounts_of(user: User) -> list[Account]:
+    """Return the accounts the user is a member of, oldest first."""
+    return list(Account.objects.filter(bindings__user=user).order_by("pk"))

@@ -1,0 +1,111 @@
+"""The audit trail: recording events, and reading them back."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from django.db import transaction
+from django.db.models import Model, QuerySet, TextChoices
+from django.utils import timezone
+
+from accounts.actors import Actor, Door
+from accounts.errors import DomainError
+from accounts.models import Account, AuditEvent
+from accounts.redaction import redact, redact_text
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Tag(TextChoices):
+    """Every kind of event there is, as ``subject:action``."""
+
+    KEY_CREATED = "key:create", "Created a key"
+    KEY_REFRESHED = "key:refresh", "Refreshed a key"
+    KEY_REVOKED = "key:revoke", "Revoked a key"
+    KEY_EXPOSED = "key:expose", "Key seen in an unsafe place"
+    KEYS_EXPORTED = "key:export", "Exported keys"
+    PERSON_INVITED = "person:invite", "Invited a person"
+    PERSON_JOINED = "person:join", "Accepted an invitation"
+    PERSON_REMOVED = "person:remove", "Removed a person from the account"
+    PERSON_DEACTIVATED = "person:deactivate", "Deactivated a person"
+    PERSON_REACTIVATED = "person:reactivate", "Reactivated a person"
+    ROLE_GRANTED = "role:grant", "Granted a role"
+    ROLE_CHANGED = "role:change", "Changed a role"
+    ROLE_WITHDRAWN = "role:withdraw", "Withdrew a role"
+    DEVELOPER_CHANGED = "developer:change", "Changed developer access"
+    ACCOUNT_CREATED = "account:create", "Created an account"
+    ACCOUNT_CHANGED = "account:change", "Changed account settings"
+    ORGANIZATION_CREATED = "organization:create", "Created an organization"
+    ORGANIZATION_CHANGED = "organization:change", "Changed an organization"
+    SPACE_CREATED = "space:create", "Created a space"
+    SPACE_CHANGED = "space:change", "Changed a space"
+    SIGNED_IN = "session:start", "Signed in"
+    SIGNED_OUT = "session:end", "Signed out"
+    SIGN_IN_FAILED = "session:fail", "Failed to sign in"
+    AUDIT_EXPORTED = "audit:export", "Exported the audit log"
+
+
+def record(
+    actor: Actor,
+    tag: Tag,
+    target: Model | None = None,
+    *,
+    account: Account | None = None,
+    refused: bool = False,
+    at: datetime | None = None,
+    **details: Any,
+) -> AuditEvent:
+    """Append one event in the current transaction. Key text in any detail is taken out first."""
+    scope = account or actor.account
+    return AuditEvent.objects.create(
+        account_id=scope.pk if scope else None,
+        at=at or timezone.now(),
+        tag=tag,
+        outcome="REFUSED" if refused else "SUCCEEDED",
+        door=actor.door,
+        actor_id=actor.user.pk if actor.user else None,
+        actor_label=redact_text(actor.label)[:600],
+        key_id=actor.key_id,
+        ip=actor.ip,
+        target_type=type(target).__name__ if target is not None else "",
+        target_id=target.pk if target is not None else None,
+        target_label=redact_text(str(target))[:600] if target is not None else "",
+        operation_type=actor.operation.kind,
+        operation_name=actor.operation.name[:255],
+        operation_text=redact_text(actor.operation.text),
+        variables=redact(actor.operation.variables),
+        details=redact(details),
+    )
+
+
+def verb(tag: Tag) -> Callable[[Callable[Concatenate[Actor, P], R]], Callable[Concatenate[Actor, P], R]]:
+    """Make a function a verb: one transaction, and a refusal that matters is recorded after it rolled back."""
+
+    def decorate(function: Callable[Concatenate[Actor, P], R]) -> Callable[Concatenate[Actor, P], R]:
+        @functools.wraps(function)
+        def run(actor: Actor, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                with transaction.atomic():
+                    return function(actor, *args, **kwargs)
+            except DomainError as refusal:
+                if refusal.recorded:
+                    record(actor, tag, refused=True, reason=refusal.code, said=refusal.detail)
+                raise
+
+        return run
+
+    return decorate
+
+
+def history(account: Account) -> QuerySet[AuditEvent]:
+    """Return an account's events."""
+    return AuditEvent.objects.filter(account_id=account.pk)
+
+
+def door_label(door: str) -> str:
+    """Return the name pages give a door."""
+    return Door(door).label if door in Door.values else door

@@ -1,0 +1,273 @@
+"""Granting, changing and withdrawing roles: the guardian row and its audit event, together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, cast
+
+from django.db.models import QuerySet
+
+from accounts.actors import Actor
+from accounts.audit import Tag, record, verb
+from accounts.errors import Escalation, Forbidden, NotAllowed, NotFound
+from accounts.models import (
+    Account,
+    AccountBinding,
+    Organization,
+    OrganizationBinding,
+    Role,
+    Space,
+    SpaceBinding,
+    User,
+)
+from accounts.models.bindings import Binding
+from accounts.permissions import account_of, may_see, visible
+from accounts.roles import DEVELOPER_BY_DEFAULT, Level, RoleName
+from accounts.standing import standing_of
+
+Scope = Account | Organization | Space
+_TABLES: dict[type[Scope], type[Binding]] = {
+    Account: AccountBinding,
+    Organization: OrganizationBinding,
+    Space: SpaceBinding,
+}
+
+
+def predefined(level: Level, name: RoleName | str) -> Role:
+    """Return a predefined role's row.
+
+    Raises:
+        NotFound: there is no such role at this level.
+    """
+    role = Role.objects.filter(account__isnull=True, level=level, name=name).first()
+    if role is None:
+        raise NotFound(f"There is no role {name} at the level {level}.", field="role")
+    return role
+
+
+def level_of(scope: Scope) -> Level:
+    """Return the level at which roles apply to a scope."""
+    return _TABLES[type(scope)].level
+
+
+def may_manage_members(actor: Actor, scope: Scope) -> bool:
+    """Whether the actor may grant and withdraw roles at a scope: its admins, and those above."""
+    if actor.account is None or account_of(scope) != actor.account.pk:
+        return False
+    standing = standing_of(actor)
+    return standing.unlimited or any(role.is_admin for role in standing.roles_at(scope))
+
+
+@verb(Tag.ROLE_GRANTED)
+def bind_role(actor: Actor, *, user: User, role: Role, scope: Scope, at: datetime) -> Binding:
+    """Give a user a role at a scope, in place of the one of the same kind held there before.
+
+    Raises:
+        NotFound: the scope is not the actor's to see.
+        Forbidden: the actor does not run the scope.
+        Escalation: the role is above the actor's own.
+        NotAllowed: wrong level, a bot or a person of another account, the last account admin, and the like.
+    """
+    _require_manager(actor, scope)
+    account = actor.require_account()
+    lock_account(account)
+    if not standing_of(actor).covers(role, scope):
+        raise Escalation(f"You cannot grant {role} in “{scope}”: it is above your own role there.", field="role")
+    return grant(actor, user=user, role=role, scope=scope, at=at)
+
+
+def grant(actor: Actor, *, user: User, role: Role, scope: Scope, at: datetime) -> Binding:
+    """Write a binding whose rightfulness the calling verb has already decided, with its audit event.
+
+    Raises:
+        NotAllowed: the binding would make no sense.
+    """
+    _require_sensible(user, role, scope)
+    if isinstance(scope, Account):
+        _require_another_admin(user, scope, becoming=role)
+    table = _TABLES[type(scope)]
+    before = _same_kind(table, user, role, scope).first()
+    if before is None:
+        extra = {"is_developer": role.name in DEVELOPER_BY_DEFAULT} if table is AccountBinding else {}
+        binding = table._default_manager.create(user=user, permission=role.permission, content_object=scope, **extra)
+        record(actor, Tag.ROLE_GRANTED, user, at=at, role=role.name, **_where(scope))
+        return cast(Binding, binding)  # the table is chosen at run time, out of its stubs' sight
+    if before.permission_id == role.permission_id:
+        return before
+    was = before.role.name
+    before.permission = role.permission
+    fields = ["permission", "updated_at"]
+    if isinstance(before, AccountBinding):
+        # A new account role brings its own default (contract rest-v2 §14.3); an admin may change it afterwards.
+        before.is_developer = role.name in DEVELOPER_BY_DEFAULT
+        fields.append("is_developer")
+    before.save(update_fields=fields)
+    record(actor, Tag.ROLE_CHANGED, user, at=at, role=role.name, before=was, **_where(scope))
+    return before
+
+
+def furnish_bot(
+    bot: User,
+    *,
+    account: Account,
+    account_role: Role,
+    organizations: Iterable[tuple[Organization, Role]],
+    spaces: Iterable[tuple[Space, Role]],
+) -> None:
+    """Write the bindings a bot is born with. The event that records its key names them all."""
+    AccountBinding.objects.create(
+        user=bot, permission=account_role.permission, content_object=account, is_developer=True
+    )
+    for organization, role in organizations:
+        OrganizationBinding.objects.create(user=bot, permission=role.permission, content_object=organization)
+    for space, role in spaces:
+        SpaceBinding.objects.create(user=bot, permission=role.permission, content_object=space)
+
+
+@verb(Tag.ROLE_WITHDRAWN)
+def unbind_role(actor: Actor, *, user: User, scope: Organization | Space, at: datetime) -> None:
+    """Take a user's roles at an organization (and its spaces) or a space away. Idempotent.
+
+    Leaving an account is more than that: see ``tenancy.remove_person``.
+
+    Raises:
+        NotFound, Forbidden: as in ``bind_role``.
+        Escalation: the user's role there is above the actor's own.
+    """
+    _require_manager(actor, scope)
+    lock_account(actor.require_account())
+    standing = standing_of(actor)
+    for binding in _TABLES[type(scope)]._default_manager.filter(user=user, content_object=scope):
+        if not standing.covers(binding.role, scope):
+            raise Escalation(f"{user.name}'s role in “{scope}” is above your own; ask an admin above.")
+    withdraw(actor, user=user, scope=scope, at=at)
+
+
+def withdraw(actor: Actor, *, user: User, scope: Scope, at: datetime) -> None:
+    """Delete a user's bindings at a scope and everywhere below, with one audit event each."""
+    rows: list[QuerySet[Binding]] = []
+    if isinstance(scope, Account):
+        rows.append(_rows(SpaceBinding, user, content_object__organization__account=scope))
+        rows.append(_rows(OrganizationBinding, user, content_object__account=scope))
+    if isinstance(scope, Organization):
+        rows.append(_rows(SpaceBinding, user, content_object__organization=scope))
+    rows.append(_rows(_TABLES[type(scope)], user, content_object=scope))
+    for queryset in rows:
+        for binding in queryset:
+            record(actor, Tag.ROLE_WITHDRAWN, user, at=at, role=binding.role.name, **_where(binding.content_object))
+            binding.delete()
+
+
+@verb(Tag.DEVELOPER_CHANGED)
+def set_developer_access(actor: Actor, *, user: User, allowed: bool, at: datetime) -> None:
+    """Switch a person's developer access. Account admins only (contract rest-v2 §6).
+
+    Raises:
+        NotFound: the person is not in the account.
+        Forbidden: the actor is not an account admin.
+    """
+    account = actor.require_account()
+    if not standing_of(actor).is_account_admin:
+        raise Forbidden("Only an account admin changes developer access.")
+    binding = AccountBinding.objects.select_for_update().filter(user=user, content_object=account).first()
+    if binding is None:
+        raise NotFound("There is no such person in this account.")
+    if binding.is_developer != allowed:
+        binding.is_developer = allowed
+        binding.save(update_fields=["is_developer", "updated_at"])
+        record(actor, Tag.DEVELOPER_CHANGED, user, at=at, before=not allowed, after=allowed)
+
+
+def lock_account(account: Account) -> None:
+    """Let one change of memberships at a time through per account: "the last admin" is a question about many rows."""
+    Account.objects.select_for_update(no_key=True).get(pk=account.pk)
+
+
+def require_not_last_admin(user: User, account: Account) -> None:
+    """Refuse to lose the last account admin who can still sign in.
+
+    Raises:
+        NotAllowed: the user is that admin.
+    """
+    _require_another_admin(user, account, becoming=None)
+
+
+def _require_manager(actor: Actor, scope: Scope) -> None:
+    if not may_see(actor, scope):
+        raise NotFound(f"There is no such {scope._meta.verbose_name}, or you have no access to it.")
+    if not may_manage_members(actor, scope):
+        raise Forbidden(f"Only an admin of “{scope}” changes its members.")
+
+
+def _require_sensible(user: User, role: Role, scope: Scope) -> None:
+    if role.level != level_of(scope) or role.deleted_at is not None:
+        raise NotAllowed(f"{role} is not a role for “{scope}”.", field="role")
+    if role.account_id is not None and role.account_id != account_of(scope):
+        raise NotFound("There is no such role.", field="role")
+    if isinstance(scope, Account):
+        _require_annotator_alone(user, role, scope)
+        return
+    # Membership goes from the outside in: nobody is in a space without being in its organization and account.
+    account_binding = (
+        AccountBinding.objects.filter(user=user, content_object_id=account_of(scope))
+        .select_related("permission__role")
+        .first()
+    )
+    if account_binding is None:
+        raise NotAllowed(f"{user.name} is not a member of this account; invite them first.", field="user")
+    annotator = account_binding.role.name == RoleName.ANNOTATOR
+    if role.is_predefined and annotator != (role.name == RoleName.ANNOTATOR):
+        raise NotAllowed(
+            "Annotator goes together: an Annotator of the account is an Annotator everywhere, and nobody else is.",
+            field="role",
+        )
+    if isinstance(scope, Space) and not visible_organization(user, scope.organization):
+        raise NotAllowed(f"{user.name} is not a member of “{scope.organization}”; add them there first.", field="user")
+
+
+def _require_annotator_alone(user: User, role: Role, account: Account) -> None:
+    below = OrganizationBinding.objects.filter(user=user, content_object__account=account)
+    annotates = below.filter(permission__role__name=RoleName.ANNOTATOR)
+    misfits = below.exclude(pk__in=annotates) if role.name == RoleName.ANNOTATOR else annotates
+    if misfits.exists():
+        raise NotAllowed(
+            f"Annotator goes together: first take {user.name} out of the organizations, then change the account role.",
+            field="role",
+        )
+
+
+def visible_organization(user: User, organization: Organization) -> bool:
+    """Whether a user may be given a role in a space of the organization: its members, and account admins."""
+    return visible(user, Organization).filter(pk=organization.pk).exists()
+
+
+def _require_another_admin(user: User, account: Account, *, becoming: Role | None) -> None:
+    if becoming is not None and becoming.is_admin:
+        return
+    admins = AccountBinding.objects.filter(
+        content_object=account, permission__role__account__isnull=True, permission__role__name=RoleName.ADMIN
+    )
+    if not admins.filter(user=user).exists():
+        return
+    others = admins.exclude(user=user).filter(user__is_active=True, user__kind="PERSON")
+    if not others.filter(user__joined_at__isnull=False).exists():
+        raise NotAllowed(
+            f"{user.name} is the last admin of “{account}”. Make somebody else an account admin first.", field="role"
+        )
+
+
+def _same_kind(table: type[Binding], user: User, role: Role, scope: Scope) -> QuerySet[Binding]:
+    """Find the binding that a new one replaces: in a space, predefined and custom roles stand side by side."""
+    rows = _rows(table, user, content_object=scope)
+    if table is SpaceBinding:
+        rows = rows.filter(permission__role__account__isnull=role.is_predefined)
+    return rows
+
+
+def _rows(table: type[Binding], user: User, **where: object) -> QuerySet[Binding]:
+    return table._default_manager.filter(user=user, **where).select_related("permission__role", "content_object")
+
+
+def _where(scope: Scope) -> dict[str, Any]:
+    return {"level": level_of(scope).value, "scope": str(scope), "scope_id": scope.pk}

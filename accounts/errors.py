@@ -1,0 +1,68 @@
+"""Refusals that any verb of the ground floor may raise; doors translate them once, each in its own way."""
+
+from __future__ import annotations
+
+
+class DomainError(Exception):
+    """A rule said no.
+
+    ``code`` is stable and public, ``detail`` is a sentence for people that says what to do next. ``field`` names
+    the input at fault where there is one. ``recorded`` says whether the refusal belongs in the audit trail.
+    """
+
+    code = "refused"
+    recorded = False
+
+    def __init__(self, detail: str, *, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+
+
+class NotFound(DomainError):
+    """It does not exist, or the caller may not read it: the same answer for both."""
+
+    code = "not_found"
+
+
+class Forbidden(DomainError):
+    """The caller may read the thing but not do this to it."""
+
+    code = "forbidden"
+    recorded = True
+
+
+class NotAllowed(DomainError):
+    """Well formed, and still against a rule (REST: 422)."""
+
+    code = "not_allowed"
+
+
+class Escalation(NotAllowed):
+    """A role above the caller's own was asked for."""
+
+    code = "role_above_own"
+    recorded = True
+
+
+class Invalid(DomainError):
+    """The input is malformed or out of its bounds (REST: 400)."""
+
+    code = "invalid"
+
+
+class Conflict(DomainError):
+    """A name or an identity is already taken, or the thing is in use (REST: 409)."""
+
+    code = "conflict"
+
+
+class TooMany(DomainError):
+    """A rate limit was reached; ``retry_after`` is in seconds."""
+
+    code = "rate_limited"
+    recorded = True
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after

@@ -1,0 +1,20 @@
+"""Who, where, what they may do, and what they did."""
+
+from accounts.models.audit import AuditEvent
+from accounts.models.bindings import AccountBinding, Binding, OrganizationBinding, Role, SpaceBinding
+from accounts.models.tenancy import Account, Organization, Space
+from accounts.models.users import User, UserKind
+
+__all__ = [
+    "Account",
+    "AccountBinding",
+    "AuditEvent",
+    "Binding",
+    "Organization",
+    "OrganizationBinding",
+    "Role",
+    "Space",
+    "SpaceBinding",
+    "User",
+    "UserKind",
+]

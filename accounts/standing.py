@@ -1,0 +1,130 @@
+"""Everything one user is in one account, read once: for ceilings, and for pages that show many scopes.
+
+Three queries, whatever the number of organizations and spaces.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Self
+
+from accounts.actors import Actor
+from accounts.models import Account, AccountBinding, Organization, OrganizationBinding, Role, Space, SpaceBinding, User
+from accounts.vocabulary import Permission
+
+_ROLE = "permission__role"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A user's roles in an account, and what follows from them."""
+
+    account: Account
+    account_role: Role | None
+    is_developer: bool
+    organizations: dict[int, Role] = field(default_factory=dict)
+    spaces: dict[int, tuple[Role, ...]] = field(default_factory=dict)
+    unlimited: bool = False
+
+    @classmethod
+    def of(cls, user: User, account: Account, *, lock: bool = False) -> Self:
+        """Read a user's standing; with ``lock`` (inside a transaction) nobody can change it until commit.
+
+        Bindings are locked in a fixed order, account first, so that two callers cannot wait for each other.
+        """
+        account_rows = AccountBinding.objects.filter(user=user, content_object=account)
+        organization_rows = OrganizationBinding.objects.filter(user=user, content_object__account=account)
+        space_rows = SpaceBinding.objects.filter(user=user, content_object__organization__account=account)
+        if lock:
+            # Locking and reading are two statements on purpose: what the second one reads is what the lock keeps.
+            for rows in (account_rows, organization_rows, space_rows):
+                list(rows.order_by("pk").select_for_update(no_key=True, of=("self",)).values_list("pk", flat=True))
+        membership = account_rows.select_related(_ROLE).first()
+        if membership is None or not user.is_active:
+            return cls(account=account, account_role=None, is_developer=False)
+        spaces: dict[int, tuple[Role, ...]] = {}
+        for binding in space_rows.select_related(_ROLE):
+            if binding.role.deleted_at is None:
+                spaces[binding.content_object_id] = (*spaces.get(binding.content_object_id, ()), binding.role)
+        return cls(
+            account=account,
+            account_role=membership.role,
+            is_developer=membership.is_developer,
+            organizations={row.content_object_id: row.role for row in organization_rows.select_related(_ROLE)},
+            spaces=spaces,
+        )
+
+    @classmethod
+    def of_operator(cls, account: Account) -> Self:
+        """Return the standing of whoever runs the installation: no ceiling anywhere."""
+        return cls(account=account, account_role=None, is_developer=True, unlimited=True)
+
+    @property
+    def is_account_admin(self) -> bool:
+        """Whether the user runs the account."""
+        return self.unlimited or (self.account_role is not None and self.account_role.is_admin)
+
+    def roles_at(self, scope: Account | Organization | Space) -> tuple[Role, ...]:
+        """Return every role that counts at a scope, inherited ones included."""
+        if self.account_role is None:
+            return ()
+        if isinstance(scope, Account):
+            return (self.account_role,)
+        if isinstance(scope, Organization):
+            own = self.organizations.get(scope.pk)
+            return (self.account_role, own) if own else (self.account_role,)
+        roles: tuple[Role, ...] = (self.account_role,)
+        inherited, own_roles = self.organizations.get(scope.organization_id), self.spaces.get(scope.pk, ())
+        if inherited and (inherited.is_admin or self._falls_back(scope, own_roles)):
+            roles = (*roles, inherited)
+        return (*roles, *own_roles)
+
+    def permissions_at(self, scope: Account | Organization | Space) -> frozenset[str]:
+        """Return the union of what the user's roles permit at a scope."""
+        return frozenset(name for role in self.roles_at(scope) for name in role.permissions)
+
+    def holds(self, permission: Permission, scope: Account | Organization | Space) -> bool:
+        """Whether the user holds the permission at a scope."""
+        return self.unlimited or permission.value in self.permissions_at(scope)
+
+    def rank_at(self, scope: Account | Organization | Space) -> int:
+        """Return the rank of the user's effective predefined role at a scope; 0 for none.
+
+        An account role counts below the account only when it is Admin's: a Member of the account is nobody yet in an
+        organization.
+        """
+        ranks = [
+            role.rank or 0
+            for role in self.roles_at(scope)
+            if isinstance(scope, Account) or role.is_admin or role is not self.account_role
+        ]
+        return max(ranks, default=0)
+
+    def covers(self, role: Role, scope: Account | Organization | Space) -> bool:
+        """Whether a role is at or below the user's own at a scope: the one ceiling rule.
+
+        Predefined roles compare by rank; as soon as a custom role is involved, on either side, the role's permissions
+        must be a subset of the user's there (design §2).
+        """
+        if self.unlimited:
+            return True
+        if role.rank is not None and role.rank <= self.rank_at(scope):
+            return True
+        custom = role.rank is None or any(mine.rank is None for mine in self.roles_at(scope))
+        return custom and bool(role.permissions) and frozenset(role.permissions) <= self.permissions_at(scope)
+
+    @staticmethod
+    def _falls_back(space: Space, own: tuple[Role, ...]) -> bool:
+        return not space.is_private and not any(role.is_predefined for role in own)
+
+
+def standing_of(actor: Actor, *, lock: bool = False) -> Standing:
+    """Return the actor's standing in the account acted in.
+
+    Raises:
+        NotFound: the actor is in no account.
+    """
+    account = actor.require_account()
+    if actor.is_operator or actor.user is None:
+        return Standing.of_operator(account)
+    return Standing.of(actor.user, account, lock=lock)

@@ -1,0 +1,290 @@
+"""Creating and changing accounts, organizations and spaces; inviting and removing people; making bots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from django.db import IntegrityError, transaction
+
+from accounts.actors import Actor
+from accounts.audit import Tag, record, verb
+from accounts.bindings import grant, lock_account, predefined, require_not_last_admin, withdraw
+from accounts.errors import Conflict, Escalation, Forbidden, Invalid, NotAllowed, NotFound
+from accounts.models import Account, AccountBinding, Organization, Role, Space, User
+from accounts.models.users import normalize_email
+from accounts.permissions import require
+from accounts.roles import Level, RoleName
+from accounts.signals import Consequences, person_leaving, removal_considered
+from accounts.standing import standing_of
+from accounts.vocabulary import Permission
+
+MAX_NAME = 255
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """What an invitation came to: the person, and whether they still have to set a password."""
+
+    user: User
+    needs_password: bool
+
+
+@verb(Tag.ACCOUNT_CREATED)
+def create_account(
+    actor: Actor, *, name: str, admin_email: str, admin_name: str, password: str | None, at: datetime
+) -> tuple[Account, User]:
+    """Create an account and its first admin. Operators only.
+
+    With a password the admin can sign in at once; without one they are invited.
+
+    Raises:
+        Forbidden: the actor is not an operator.
+        Conflict: the name is taken.
+    """
+    if not actor.is_operator:
+        raise Forbidden("Only the operator of the installation creates accounts.")
+    account = Account(name=_clean_name(name))
+    _save_new(account, f"There is already an account “{account.name}”.")
+    admin = User.objects.filter(email=normalize_email(admin_email)).first()
+    if admin is None:
+        admin = User.objects.create_user(admin_email, password, name=admin_name, joined_at=at if password else None)
+    record(actor, Tag.ACCOUNT_CREATED, account, account=account, at=at)
+    inside = Actor(user=actor.user, account=account, door=actor.door, ip=actor.ip, is_operator=True)
+    grant(inside, user=admin, role=predefined(Level.ACCOUNT, RoleName.ADMIN), scope=account, at=at)
+    return account, admin
+
+
+@verb(Tag.ACCOUNT_CHANGED)
+def change_account(
+    actor: Actor,
+    *,
+    developer_access_locked: bool,
+    max_key_lifetime_days: int | None,
+    at: datetime,
+) -> Account:
+    """Set an account's key policy. Account admins only.
+
+    Raises:
+        Forbidden: the actor is not an account admin.
+    """
+    account = actor.require_account()
+    if not standing_of(actor).is_account_admin:
+        raise Forbidden("Only an account admin changes the account's key policy.")
+    account = Account.objects.select_for_update().get(pk=account.pk)
+    before = {
+        "developer_access_locked": account.developer_access_locked,
+        "max_key_lifetime_days": account.max_key_lifetime_days,
+    }
+    account.developer_access_locked = developer_access_locked
+    account.max_key_lifetime_days = max_key_lifetime_days
+    account.full_clean()
+    account.save(update_fields=list(before))
+    record(
+        actor,
+        Tag.ACCOUNT_CHANGED,
+        account,
+        at=at,
+        before=before,
+        after={"developer_access_locked": developer_access_locked, "max_key_lifetime_days": max_key_lifetime_days},
+    )
+    return account
+
+
+@verb(Tag.ORGANIZATION_CREATED)
+def create_organization(actor: Actor, *, name: str, description: str = "", at: datetime) -> Organization:
+    """Create an organization in the actor's account.
+
+    Raises:
+        Forbidden: the actor may not.
+        Conflict: the name is taken in the account.
+    """
+    account = actor.require_account()
+    require(actor, Permission.ORGANIZATION_CREATE, account)
+    organization = Organization(account=account, name=_clean_name(name), description=description)
+    _save_new(organization, f"This account already has an organization “{organization.name}”.")
+    record(actor, Tag.ORGANIZATION_CREATED, organization, at=at)
+    return organization
+
+
+@verb(Tag.SPACE_CREATED)
+def create_space(
+    actor: Actor,
+    *,
+    organization: Organization,
+    name: str,
+    description: str = "",
+    is_private: bool = False,
+    at: datetime,
+) -> Space:
+    """Create a space; whoever creates it as less than an admin above becomes its admin.
+
+    Raises:
+        NotFound, Forbidden: the organization is not the actor's to see, or to add to.
+        Conflict: the name is taken in the organization. (Equal names in two organizations are fine.)
+    """
+    require(actor, Permission.SPACE_CREATE, organization)
+    space = Space(organization=organization, name=_clean_name(name), description=description, is_private=is_private)
+    _save_new(space, f"“{organization}” already has a space “{space.name}”.")
+    record(actor, Tag.SPACE_CREATED, space, at=at, organization=organization.name, is_private=is_private)
+    admin = predefined(Level.SPACE, RoleName.ADMIN)
+    if actor.user is not None and not actor.is_operator and not standing_of(actor).covers(admin, space):
+        grant(actor, user=actor.user, role=admin, scope=space, at=at)
+    return space
+
+
+@verb(Tag.SPACE_CHANGED)
+def change_space(actor: Actor, space: Space, *, is_private: bool, at: datetime) -> Space:
+    """Make a space private or public. Who is in it by fallback alone loses or gains access with the commit.
+
+    Raises:
+        NotFound, Forbidden: as for any change of the space.
+    """
+    require(actor, Permission.SPACE_UPDATE, space)
+    space = Space.objects.select_for_update(of=("self",)).select_related("organization").get(pk=space.pk)
+    if space.is_private != is_private:
+        space.is_private = is_private
+        space.save(update_fields=["is_private"])
+        record(actor, Tag.SPACE_CHANGED, space, at=at, before=not is_private, is_private=is_private)
+    return space
+
+
+@verb(Tag.PERSON_INVITED)
+def invite_person(actor: Actor, *, email: str, name: str, role: Role, at: datetime) -> Invitation:
+    """Make a person a member of the account; the door sends the mail.
+
+    Admins may give any account role; members only Member or Annotator (contract rest-v2 §6). Somebody who already has
+    a password on this installation is in at once.
+
+    Raises:
+        Forbidden: the actor may not invite.
+        Escalation: a member asked for more than Member.
+        Conflict: the person is in the account already.
+        Invalid: the name or the address is unusable.
+    """
+    account = actor.require_account()
+    require(actor, Permission.USER_CREATE, account)
+    standing = standing_of(actor)
+    if not standing.is_account_admin and role.name not in (RoleName.MEMBER, RoleName.ANNOTATOR):
+        raise Escalation("Only an account admin invites people with this role.", field="role")
+    if role.level != Level.ACCOUNT or not standing.covers(role, account):
+        raise Escalation(f"You cannot invite somebody as {role}: it is above your own role.", field="role")
+    lock_account(account)
+    user = User.objects.filter(email=normalize_email(email)).first()
+    if user is None:
+        user = User.objects.create_user(email, None, name=_clean_name(name))
+    elif AccountBinding.objects.filter(user=user, content_object=account).exists():
+        raise Conflict(f"{user.email} is already a member of this account.", field="email")
+    elif user.is_bot:
+        raise NotAllowed("A bot cannot be invited.", field="email")
+    elif not user.is_active:
+        raise Conflict(f"{user.email} was removed; an operator has to reactivate the person first.", field="email")
+    record(actor, Tag.PERSON_INVITED, user, at=at, role=role.name)
+    grant(actor, user=user, role=role, scope=account, at=at)
+    return Invitation(user=user, needs_password=user.joined_at is None)
+
+
+def consequences_of_removal(user: User, account: Account, *, at: datetime) -> Consequences:
+    """Say what stops and what goes on when a person is removed, before anybody decides."""
+    sent = removal_considered.send(sender=User, user=user, account=account, at=at)
+    answers = [cast(Consequences, answer) for _, answer in sent]  # the stubs take every answer for a string
+    return Consequences(
+        stops=tuple(line for answer in answers for line in answer.stops),
+        goes_on=tuple(line for answer in answers for line in answer.goes_on),
+    )
+
+
+@verb(Tag.PERSON_REMOVED)
+def remove_person(actor: Actor, *, user: User, at: datetime) -> None:
+    """Remove a person from the account: memberships, roles and user keys go, service keys they made stay.
+
+    Idempotent. Who belongs to no account afterwards can no longer sign in.
+
+    Raises:
+        Forbidden: the actor may not remove people.
+        NotAllowed: oneself, the last account admin, or a bot (revoke its key instead).
+    """
+    account = actor.require_account()
+    require(actor, Permission.USER_DELETE, account)
+    if actor.user is not None and actor.user.pk == user.pk:
+        raise NotAllowed("Nobody removes themselves; ask another account admin.")
+    if user.is_bot:
+        raise NotAllowed("A bot goes with its key: revoke the service key instead.")
+    lock_account(account)
+    if not AccountBinding.objects.filter(user=user, content_object=account).exists():
+        return
+    require_not_last_admin(user, account)
+    person_leaving.send(sender=User, actor=actor, user=user, account=account, at=at)
+    withdraw(actor, user=user, scope=account, at=at)
+    record(actor, Tag.PERSON_REMOVED, user, at=at)
+    if not user.is_superuser and not AccountBinding.objects.filter(user=user).exists():
+        User.objects.filter(pk=user.pk).update(is_active=False)
+
+
+@verb(Tag.PERSON_DEACTIVATED)
+def deactivate_person(actor: Actor, *, user: User, at: datetime) -> None:
+    """Stop a person's sign-in and keys at once without taking anything away. Operators only.
+
+    Raises:
+        Forbidden: the actor is not an operator.
+        NotAllowed: a bot, or the last admin of an account.
+    """
+    _require_operator(actor)
+    if user.is_bot:
+        raise NotAllowed("A bot goes with its key: revoke the service key instead.")
+    for account in Account.objects.filter(bindings__user=user).order_by("pk"):
+        lock_account(account)
+        require_not_last_admin(user, account)
+    if User.objects.filter(pk=user.pk, is_active=True).update(is_active=False):
+        record(actor, Tag.PERSON_DEACTIVATED, user, at=at)
+
+
+@verb(Tag.PERSON_REACTIVATED)
+def reactivate_person(actor: Actor, *, user: User, at: datetime) -> None:
+    """Let a deactivated person sign in again. Operators only.
+
+    Raises:
+        Forbidden: the actor is not an operator.
+    """
+    _require_operator(actor)
+    if User.objects.filter(pk=user.pk, is_active=False).update(is_active=True):
+        record(actor, Tag.PERSON_REACTIVATED, user, at=at)
+
+
+def accept_invitation(user: User, *, at: datetime) -> None:
+    """Mark that an invited person has set a password."""
+    User.objects.filter(pk=user.pk, joined_at__isnull=True).update(joined_at=at)
+
+
+def find_member(actor: Actor, number: int) -> User:
+    """Return a member of the actor's account.
+
+    Raises:
+        NotFound: there is no such member.
+    """
+    account = actor.require_account()
+    user = User.objects.filter(pk=number, accountbinding__content_object=account).first()
+    if user is None:
+        raise NotFound("There is no such person in this account.")
+    return user
+
+
+def _require_operator(actor: Actor) -> None:
+    if not actor.is_operator:
+        raise Forbidden("Only the operator of the installation does this.")
+
+
+def _clean_name(name: str) -> str:
+    name = name.strip()
+    if not name or len(name) > MAX_NAME or "\x00" in name:
+        raise Invalid(f"A name has 1 to {MAX_NAME} characters.", field="name")
+    return name
+
+
+def _save_new(row: Account | Organization | Space, taken: str) -> None:
+    try:
+        with transaction.atomic():
+            row.save(force_insert=True)
+    except IntegrityError as error:
+        raise Conflict(taken, field="name") from error
