@@ -1,12 +1,21 @@
-"""Registers the keys with Django."""
+"""Registers the first floor with Django."""
 
 from __future__ import annotations
 
 from django.apps import AppConfig
 
 
-class ApikeysConfig(AppConfig):
-    """API keys and their secrets."""
+class ApiKeysConfig(AppConfig):
+    """API keys: identity, secrets, life, verification."""
 
     name = "apikeys"
     verbose_name = "API keys"
+
+    def ready(self) -> None:
+        """Listen to the ground floor, and register the system checks."""
+        from accounts.signals import person_leaving, removal_considered  # -- app ready
+        from apikeys import checks, consequences  # -- app ready; importing checks registers them
+
+        _ = checks
+        person_leaving.connect(consequences.on_leaving, dispatch_uid="apikeys.on_leaving")
+        removal_considered.connect(consequences.on_considering, dispatch_uid="apikeys.on_considering")

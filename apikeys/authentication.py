@@ -1,0 +1,121 @@
+"""From the headers of a request to an actor: the threshold of every HTTP door that a key opens."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from urllib.parse import unquote
+
+from django.http import HttpRequest
+from django.utils import timezone
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from accounts.actors import Actor, Door, Operation
+from accounts.models import User
+from accounts.origin import client_ip
+from accounts.redaction import KEY_PATTERN
+from apikeys.errors import DeveloperAccessLocked, MalformedKey, UnsafeRequest
+from apikeys.lifecycle import flag_exposed
+from apikeys.usage import note_use
+from apikeys.verification import verify
+
+REALM = "arizekeys"
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_KEPT_OF_BODY = 4_000
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """Lets a request in by its API key, and by nothing else: a session cookie counts for nothing here.
+
+    ``request.user`` becomes the key's user, ``request.auth`` the ``Actor``.
+    """
+
+    door = Door.REST
+
+    def authenticate(self, request: Request) -> tuple[User, Actor] | None:
+        """Return who the key stands for, or ``None`` without a key.
+
+        Raises:
+            UnsafeRequest: the key came twice, or in the address, a cookie or a form (400).
+            InvalidKey: the key opens nothing (401).
+            DeveloperAccessLocked: a user key while the account's lock is on (403).
+        """
+        http = request._request
+        refuse_misplaced_key(http, self.door)
+        presented = presented_key(http)
+        if presented is None:
+            return None
+        now = timezone.now()
+        key = verify(presented, at=now)
+        if key.is_user_key and key.account.developer_access_locked:
+            raise DeveloperAccessLocked("The account's developer access lock is on: user keys cannot call the API.")
+        ip = client_ip(http)
+        note_use(key.key_id, ip=ip, client=client_name(http), at=now)
+        actor = Actor.from_key(
+            key.user, key.account, key_id=key.key_id, door=self.door, ip=ip, operation=operation_of(http)
+        )
+        return key.user, actor
+
+    def authenticate_header(self, request: Request) -> str:
+        """Return the challenge of a 401 (RFC 6750 §3)."""
+        return f'Bearer realm="{REALM}"'
+
+
+def presented_key(request: HttpRequest) -> str | None:
+    """Return the one key that a request presents in its headers, or ``None``.
+
+    ``Authorization`` with or without the word Bearer, or ``X-Api-Key``.
+
+    Raises:
+        UnsafeRequest: more than one.
+    """
+    authorization, key = request.headers.get("Authorization"), request.headers.get("X-Api-Key")
+    if authorization is not None and key is not None:
+        raise UnsafeRequest("Send the API key once: in Authorization or in X-Api-Key, not in both.")
+    presented = authorization if authorization is not None else key
+    if presented is None:
+        return None
+    if "," in presented:  # how WSGI hands on a header that came twice
+        raise UnsafeRequest("Send the API key once: the header came more than one time.")
+    scheme, _, rest = presented.partition(" ")
+    return rest if scheme.lower() == "bearer" else presented
+
+
+def refuse_misplaced_key(request: HttpRequest, door: Door) -> None:
+    """Refuse a key in the address, a cookie or a form: such places get logged, so the key is marked exposed.
+
+    Raises:
+        UnsafeRequest: there is one.
+    """
+    places = {
+        "query string": request.META.get("QUERY_STRING", ""),
+        "path": request.path,
+        "cookie": request.META.get("HTTP_COOKIE", ""),
+    }
+    if request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        places["form body"] = request.body.decode("utf-8", "replace")
+    for where, text in places.items():
+        found = KEY_PATTERN.search(unquote(text))
+        if found is None:
+            continue
+        actor = Actor(user=None, account=None, door=door, ip=client_ip(request))
+        with suppress(MalformedKey):  # looks like a key and is none of ours; refused all the same
+            flag_exposed(actor, found[0], where=where, at=timezone.now())
+        raise UnsafeRequest(f"An API key does not belong in the {where}: send it in the Authorization header.")
+
+
+def client_name(request: HttpRequest) -> str:
+    """Return how the client names itself: the SDK's own headers, else its user agent. Shown, never trusted."""
+    package, version = request.headers.get("cli-package-name"), request.headers.get("cli-version")
+    if not package:
+        package, version = request.headers.get("sdk-package-name"), request.headers.get("sdk-version")
+    name = f"{package} {version or ''}".strip() if package else request.headers.get("User-Agent", "")
+    return "".join(letter for letter in name if letter.isprintable())[:120]
+
+
+def operation_of(request: HttpRequest) -> Operation:
+    """Describe a REST request for the audit trail: method and route, and the body of a writing one."""
+    kind = "QUERY" if request.method in _READING else "MUTATION"
+    route = request.resolver_match.route if request.resolver_match else request.path.lstrip("/")
+    text = "" if kind == "QUERY" else request.body[:_KEPT_OF_BODY].decode("utf-8", "replace")
+    return Operation(kind=kind, name=f"{request.method} /{route}", text=text.replace("\x00", ""))
