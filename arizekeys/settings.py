@@ -1,8 +1,8 @@
 """Every setting of the project, read from the environment once, top to bottom.
 
 There are two ways to run. With DATABASE_URL this is a production installation: every secret has to be given, and
-nothing works over plain HTTP. Without it everything lives in one local folder: an embedded PostgreSQL and secrets made on
-first use, for one machine and loopback only. Neither way has a debug mode, and neither can turn a check off.
+nothing works over plain HTTP. Without it everything lives in one local folder, an embedded PostgreSQL and secrets made
+on first use, for one machine and loopback only. Neither way has a debug mode, and neither can turn a check off.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ else:
 # Workers keep their connection; one that the server has closed meanwhile is replaced at the next request.
 DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 
-# The peppers under API key digests: number -> bytes, oldest first, new keys use the last. Never SECRET_KEY, never in the
-# database; the name holds KEY, so that Django's error reports leave the value out.
+# The peppers under API key digests: number -> bytes, oldest first, new keys use the last. Never SECRET_KEY, never in
+# the database; the name holds KEY, so that Django's error reports leave the value out.
 API_KEY_PEPPERS: dict[int, bytes] = (
     env.parse_peppers(local.own_secret(DATA_FOLDER, "peppers", "1:{}"), str(DATA_FOLDER / "peppers"))
     if LOCAL
@@ -200,7 +200,7 @@ CONTENT_SECURITY_POLICY = {
 # Files
 
 STATIC_URL = "static/"
-STATIC_ROOT = Path(env.text("ARIZEKEYS_STATIC", str(DATA_FOLDER / "static")))
+STATIC_ROOT = DATA_FOLDER / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},

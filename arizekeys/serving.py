@@ -1,0 +1,145 @@
+"""Serves the local installation with granian, and ends it cleanly: on a signal, and when its database is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server.mp import MPServer as Server
+
+from arizekeys import local
+
+LOOPBACK = "127.0.0.1"
+WORKERS = 2
+
+# Seconds until a worker that does not stop by itself is killed.
+_WORKER_PATIENCE = 5
+# Seconds in which a server that drops its connections may come back: it restarts itself when one of them crashed.
+_DATABASE_PATIENCE = 2
+# Seconds until the first answer before we say nothing about being ready.
+_READY_PATIENCE = 60
+
+
+class PortTaken(Exception):
+    """Another program listens on the port, or this user may not; the text says which."""
+
+
+class DatabaseGone(Exception):
+    """The embedded server ended while requests were served."""
+
+
+def require_free_port(port: int) -> None:
+    """Make sure that nobody listens on the port.
+
+    The workers share it by SO_REUSEPORT, so without this question a second copy of ours would simply share it as well.
+
+    Raises: PortTaken.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ended connections do not count
+        try:
+            probe.bind((LOOPBACK, port))
+        except PermissionError as error:
+            raise PortTaken(f"port {port} is reserved for the system administrator") from error
+        except OSError as error:
+            raise PortTaken(f"port {port} is taken by another program") from error
+
+
+def serve(folder: Path, port: int, *, ready: Callable[[], None]) -> None:
+    """Serve on loopback until a signal ends it; ``ready`` is called when the first request has been answered.
+
+    Raises: DatabaseGone when the data folder's server ended meanwhile.
+    """
+    server = Server(
+        "arizekeys.wsgi:application",
+        address=LOOPBACK,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=WORKERS,
+        blocking_threads=1,
+        respawn_failed_workers=True,
+        workers_kill_timeout=_WORKER_PATIENCE,
+        websockets=False,
+        log_level=LogLevels.error,
+        log_access=False,  # request lines may hold what somebody pasted in the wrong place
+    )
+    hang_up = signal.getsignal(signal.SIGHUP)
+    gone = threading.Event()
+
+    def begin() -> None:
+        # granian reads a hang-up as "reload"; a closed terminal means stop, unless nohup said to ignore it.
+        signal.signal(signal.SIGHUP, hang_up if hang_up == signal.SIG_IGN else server.signal_handler_interrupt)
+        connection = psycopg.connect(host=str(local.socket_folder(folder)), user=local.DATABASE, dbname=local.DATABASE)
+        for target in (partial(_watch_database, folder, connection, gone, server), partial(_wait, port, ready)):
+            threading.Thread(target=target, daemon=True).start()
+
+    server.on_startup(begin)
+    try:
+        server.serve(target_loader=partial(_load, os.getpid()), wrap_loader=False)
+    finally:
+        if gone.is_set():
+            raise DatabaseGone
+
+
+def _watch_database(folder: Path, connection: psycopg.Connection[Any], gone: threading.Event, server: Server) -> None:
+    """Stop serving when the embedded server is gone. Its end closes the connection, so there is nothing to poll."""
+    while True:
+        with contextlib.suppress(OSError, ValueError):
+            select.select([connection.fileno()], [], [])
+        deadline = time.monotonic() + _DATABASE_PATIENCE
+        while time.monotonic() < deadline:
+            with contextlib.suppress(psycopg.Error):
+                connection = psycopg.connect(connection.info.dsn)
+                break
+            time.sleep(0.1)
+        else:
+            gone.set()
+            server.signal_handler_interrupt()  # type: ignore[no-untyped-call]  # granian leaves it untyped
+            return
+
+
+def _wait(port: int, ready: Callable[[], None]) -> None:
+    deadline = time.monotonic() + _READY_PATIENCE
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5)
+            connection.request("GET", "/healthz")
+            if connection.getresponse().status == 200:
+                ready()
+                return
+        time.sleep(0.1)
+
+
+def _load(parent: int) -> Callable[..., Any]:
+    """Load the application in a worker (granian calls this there)."""
+    # A process group of its own: Ctrl-C in the terminal is for the parent, which then stops its workers in order.
+    os.setpgid(0, 0)
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    from arizekeys.wsgi import application  # -- slow import
+
+    return application
+
+
+def _follow(parent: int) -> None:
+    """End this worker, and the database if nobody else uses it, after the parent was killed without a chance to."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    local.detach()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_WORKER_PATIENCE)
+    sys.stderr.flush()
+    os._exit(1)
