@@ -76,13 +76,13 @@ _attaching = threading.Lock()
 
 def prepare(folder: Path) -> None:
     """Make the data folder and its rooms, readable for nobody else."""
-    # Root's server runs as another user, who has to get through to its own room.
-    mode = 0o711 if os.geteuid() == 0 else 0o700
     with _sentences(folder):
-        for room in (folder, folder / "static", folder / "mail"):
-            if not room.is_dir():
-                room.mkdir(mode=mode if room == folder else 0o700, parents=True, exist_ok=True)
-        folder.chmod(mode)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            # Root's server runs as another user, who has to get through to its own room.
+            folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        for room in ("static", "mail"):
+            (folder / room).mkdir(mode=0o700, exist_ok=True)
 
 
 def own_secret(folder: Path, name: str, template: str = "{}") -> str:
