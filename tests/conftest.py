@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.cast import Cast
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,3 +39,19 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 
     if settings.LOCAL:
         local.attach(settings.DATA_FOLDER, durable=False)
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:
+    """Alice, Bob, Charlie, Dana, Erin and Mallory, each in their place."""
+    from tests.cast import assemble
+
+    return assemble()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_usage() -> None:
+    """Let every test write "last used" anew, as if in a process of its own."""
+    from apikeys.usage import forget_uses
+
+    forget_uses()
