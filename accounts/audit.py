@@ -28,11 +28,14 @@ class Tag(TextChoices):
     KEY_REVOKED = "key:revoke", "Revoked a key"
     KEY_EXPOSED = "key:expose", "Key seen in an unsafe place"
     KEYS_EXPORTED = "key:export", "Exported keys"
+    SECRETS_PRUNED = "secret:prune", "Deleted secrets that open nothing any more"
     PERSON_INVITED = "person:invite", "Invited a person"
     PERSON_JOINED = "person:join", "Accepted an invitation"
     PERSON_REMOVED = "person:remove", "Removed a person from the account"
     PERSON_DEACTIVATED = "person:deactivate", "Deactivated a person"
     PERSON_REACTIVATED = "person:reactivate", "Reactivated a person"
+    PERSON_CHANGED = "person:change", "Changed a person's name or address"
+    OPERATOR_CHANGED = "operator:change", "Changed who operates the installation"
     ROLE_GRANTED = "role:grant", "Granted a role"
     ROLE_CHANGED = "role:change", "Changed a role"
     ROLE_WITHDRAWN = "role:withdraw", "Withdrew a role"
@@ -46,6 +49,7 @@ class Tag(TextChoices):
     SIGNED_IN = "session:start", "Signed in"
     SIGNED_OUT = "session:end", "Signed out"
     SIGN_IN_FAILED = "session:fail", "Failed to sign in"
+    PASSWORD_CHANGED = "password:change", "Changed a password"
     AUDIT_EXPORTED = "audit:export", "Exported the audit log"
 
 

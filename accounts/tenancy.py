@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import Any, TypeVar, cast
 
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import Model
 
-from accounts.actors import Actor
+from accounts.actors import Actor, Door, accounts_of
 from accounts.audit import Tag, record, verb
-from accounts.bindings import grant, lock_account, predefined, require_not_last_admin, withdraw
+from accounts.bindings import bind_role, grant, lock_account, predefined, require_not_last_admin, withdraw
 from accounts.errors import Conflict, Escalation, Forbidden, Invalid, NotAllowed, NotFound
 from accounts.models import Account, AccountBinding, Organization, Role, Space, User
 from accounts.models.users import normalize_email
@@ -21,6 +24,7 @@ from accounts.standing import standing_of
 from accounts.vocabulary import Permission
 
 MAX_NAME = 255
+R = TypeVar("R", bound=Model)
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ def create_account(
     account = Account(name=_clean_name(name))
     _save_new(account, f"There is already an account “{account.name}”.")
     admin = User.objects.filter(email=normalize_email(admin_email)).first()
+    if admin is not None and (admin.is_bot or not admin.is_active):
+        raise Conflict(f"{admin.email} cannot sign in, so an account needs another first admin.", field="admin_email")
     if admin is None:
         admin = User.objects.create_user(admin_email, password, name=admin_name, joined_at=at if password else None)
     record(actor, Tag.ACCOUNT_CREATED, account, account=account, at=at)
@@ -92,6 +98,30 @@ def change_account(
     return account
 
 
+@verb(Tag.ACCOUNT_CHANGED)
+def change_account_limits(
+    actor: Actor, *, name: str, max_live_keys: int, max_keys_per_hour: int, at: datetime
+) -> Account:
+    """Set what only the operator decides about an account: its name, and the caps that protect the installation.
+
+    Raises:
+        Forbidden: the actor is not an operator.
+        Conflict: the name is taken.
+    """
+    _require_operator(actor)
+    account = Account.objects.select_for_update().get(pk=actor.require_account().pk)
+    return _change(
+        actor,
+        Tag.ACCOUNT_CHANGED,
+        account,
+        f"There is already an account “{name.strip()}”.",
+        at,
+        name=_clean_name(name),
+        max_live_keys=max_live_keys,
+        max_keys_per_hour=max_keys_per_hour,
+    )
+
+
 @verb(Tag.ORGANIZATION_CREATED)
 def create_organization(actor: Actor, *, name: str, description: str = "", at: datetime) -> Organization:
     """Create an organization in the actor's account.
@@ -106,6 +136,24 @@ def create_organization(actor: Actor, *, name: str, description: str = "", at: d
     _save_new(organization, f"This account already has an organization “{organization.name}”.")
     record(actor, Tag.ORGANIZATION_CREATED, organization, at=at)
     return organization
+
+
+@verb(Tag.ORGANIZATION_CHANGED)
+def change_organization(
+    actor: Actor, organization: Organization, *, name: str, description: str, at: datetime
+) -> Organization:
+    """Rename or describe an organization.
+
+    Raises:
+        NotFound, Forbidden: it is not the actor's to see, or to change.
+        Conflict: the name is taken in the account.
+    """
+    require(actor, Permission.ORGANIZATION_UPDATE, organization)
+    organization = Organization.objects.select_for_update(of=("self",)).get(pk=organization.pk)
+    taken = f"This account already has an organization “{name.strip()}”."
+    return _change(
+        actor, Tag.ORGANIZATION_CHANGED, organization, taken, at, name=_clean_name(name), description=description
+    )
 
 
 @verb(Tag.SPACE_CREATED)
@@ -135,33 +183,60 @@ def create_space(
 
 
 @verb(Tag.SPACE_CHANGED)
-def change_space(actor: Actor, space: Space, *, is_private: bool, at: datetime) -> Space:
-    """Make a space private or public. Who is in it by fallback alone loses or gains access with the commit.
+def change_space(
+    actor: Actor,
+    space: Space,
+    *,
+    is_private: bool,
+    name: str | None = None,
+    description: str | None = None,
+    at: datetime,
+) -> Space:
+    """Make a space private or public, rename or describe it; ``None`` leaves a name or description as it is.
+
+    Who is in a space by fallback alone loses or gains access with the commit.
 
     Raises:
         NotFound, Forbidden: as for any change of the space.
+        Conflict: the name is taken in the organization.
     """
     require(actor, Permission.SPACE_UPDATE, space)
     space = Space.objects.select_for_update(of=("self",)).select_related("organization").get(pk=space.pk)
-    if space.is_private != is_private:
-        space.is_private = is_private
-        space.save(update_fields=["is_private"])
-        record(actor, Tag.SPACE_CHANGED, space, at=at, before=not is_private, is_private=is_private)
-    return space
+    name = space.name if name is None else _clean_name(name)
+    return _change(
+        actor,
+        Tag.SPACE_CHANGED,
+        space,
+        f"“{space.organization}” already has a space “{name}”.",
+        at,
+        is_private=is_private,
+        name=name,
+        description=space.description if description is None else description,
+    )
 
 
 @verb(Tag.PERSON_INVITED)
-def invite_person(actor: Actor, *, email: str, name: str, role: Role, at: datetime) -> Invitation:
+def invite_person(
+    actor: Actor,
+    *,
+    email: str,
+    name: str,
+    role: Role,
+    places: Iterable[tuple[Organization | Space, Role]] = (),
+    at: datetime,
+) -> Invitation:
     """Make a person a member of the account; the door sends the mail.
 
     Admins may give any account role; members only Member or Annotator (contract rest-v2 §6). Somebody who already has
-    a password on this installation is in at once.
+    a password on this installation is in at once. ``places`` are roles further down, outermost first, given together
+    with the membership or not at all.
 
     Raises:
         Forbidden: the actor may not invite.
         Escalation: a member asked for more than Member.
         Conflict: the person is in the account already.
         Invalid: the name or the address is unusable.
+        What ``bind_role`` raises, for the places.
     """
     account = actor.require_account()
     require(actor, Permission.USER_CREATE, account)
@@ -182,6 +257,8 @@ def invite_person(actor: Actor, *, email: str, name: str, role: Role, at: dateti
         raise Conflict(f"{user.email} was removed; an operator has to reactivate the person first.", field="email")
     record(actor, Tag.PERSON_INVITED, user, at=at, role=role.name)
     grant(actor, user=user, role=role, scope=account, at=at)
+    for place, role_there in places:
+        bind_role(actor, user=user, role=role_there, scope=place, at=at)
     return Invitation(user=user, needs_password=user.joined_at is None)
 
 
@@ -252,9 +329,57 @@ def reactivate_person(actor: Actor, *, user: User, at: datetime) -> None:
         record(actor, Tag.PERSON_REACTIVATED, user, at=at)
 
 
-def accept_invitation(user: User, *, at: datetime) -> None:
-    """Mark that an invited person has set a password."""
-    User.objects.filter(pk=user.pk, joined_at__isnull=True).update(joined_at=at)
+@verb(Tag.PERSON_CHANGED)
+def change_person(actor: Actor, *, user: User, name: str, email: str, at: datetime) -> User:
+    """Correct a person's name or address, in every account they are in. Operators only.
+
+    Raises:
+        Forbidden: the actor is not an operator.
+        NotAllowed: a bot.
+        Conflict: somebody else has the address.
+    """
+    _require_operator(actor)
+    if user.is_bot:
+        raise NotAllowed("A bot is named after its key and has no address.")
+    user = User.objects.select_for_update().get(pk=user.pk)
+    taken = f"Somebody else has the address {normalize_email(email)}."
+    return _change(actor, Tag.PERSON_CHANGED, user, taken, at, name=_clean_name(name), email=normalize_email(email))
+
+
+@verb(Tag.OPERATOR_CHANGED)
+def change_operator(actor: Actor, *, user: User, is_staff: bool, is_superuser: bool, at: datetime) -> User:
+    """Say who may enter Django admin, and who may act there. Operators only.
+
+    Raises:
+        Forbidden: the actor is not an operator.
+        NotAllowed: a bot, or the last operator there is.
+    """
+    _require_operator(actor)
+    if user.is_bot:
+        raise NotAllowed("A bot never operates the installation.")
+    # All rows in a fixed order: "the last operator" is a question about many of them.
+    operators = list(
+        User.objects.select_for_update().filter(is_superuser=True, is_staff=True, is_active=True).order_by("pk")
+    )
+    stays = is_superuser and is_staff
+    if not stays and [one.pk for one in operators] == [user.pk]:
+        raise NotAllowed(f"{user.name} is the last operator. Make somebody else one first.", field="is_superuser")
+    user = User.objects.select_for_update().get(pk=user.pk)
+    return _change(actor, Tag.OPERATOR_CHANGED, user, "", at, is_staff=is_staff, is_superuser=is_superuser)
+
+
+@transaction.atomic
+def accept_invitation(user: User, *, door: Door = Door.SYSTEM, ip: str | None = None, at: datetime) -> bool:
+    """Mark that an invited person has set a password; return whether this call did it, or one before.
+
+    Of two at once only one gets ``True``: whoever sets a password does it after asking here, in the same transaction.
+    """
+    if not User.objects.filter(pk=user.pk, joined_at__isnull=True, is_active=True).update(joined_at=at):
+        return False
+    user.joined_at = at
+    for account in accounts_of(user):
+        record(Actor(user=user, account=account, door=door, ip=ip), Tag.PERSON_JOINED, user, at=at)
+    return True
 
 
 def find_member(actor: Actor, number: int) -> User:
@@ -280,6 +405,27 @@ def _clean_name(name: str) -> str:
     if not name or len(name) > MAX_NAME or "\x00" in name:
         raise Invalid(f"A name has 1 to {MAX_NAME} characters.", field="name")
     return name
+
+
+def _change(actor: Actor, tag: Tag, row: R, taken: str, at: datetime, **values: Any) -> R:
+    """Write the values that differ, and record them with those before; nothing for nothing."""
+    before = {name: getattr(row, name) for name, value in values.items() if getattr(row, name) != value}
+    if not before:
+        return row
+    for name in before:
+        setattr(row, name, values[name])
+    try:
+        row.clean_fields(exclude=[field.name for field in row._meta.fields if field.name not in before])
+        with transaction.atomic():
+            row.save(update_fields=list(before))
+    except ValidationError as error:
+        field, said = next(iter(error.message_dict.items()))
+        raise Invalid(" ".join(said), field=field) from error
+    except IntegrityError as error:
+        raise Conflict(taken, field="email" if "email" in before else "name") from error
+    after = {name: values[name] for name in before}
+    record(actor, tag, row, at=at, before=before, after=after)
+    return row
 
 
 def _save_new(row: Account | Organization | Space, taken: str) -> None:
