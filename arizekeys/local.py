@@ -183,6 +183,7 @@ def _start(folder: Path, *, durable: bool) -> None:
             "old release, move the folder away, and load the dump with this one."
         )
     _clear_stale_pid_file(cluster)
+    (socket_folder(folder) / ".s.PGSQL.5432.lock").unlink(missing_ok=True)  # holds the same number
     _prepare_socket_folder(folder, user)
     given = _SERVER_SETTINGS | ({} if durable else _THROWAWAY_SETTINGS)
     options = [f"-c {name}={shlex.quote(value)}" for name, value in given.items()]

@@ -116,9 +116,10 @@ def _wait(port: int, ready: Callable[[], None]) -> None:
     deadline = time.monotonic() + _READY_PATIENCE
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError, http.client.HTTPException):
-            connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5)
-            connection.request("GET", "/healthz")
-            if connection.getresponse().status == 200:
+            with contextlib.closing(http.client.HTTPConnection(LOOPBACK, port, timeout=5)) as connection:
+                connection.request("GET", "/healthz")
+                answered = connection.getresponse().status == 200
+            if answered:
                 ready()
                 return
         time.sleep(0.1)

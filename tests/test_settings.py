@@ -169,9 +169,11 @@ def test_error_reports_leave_the_peppers_out() -> None:
 
 def test_every_handler_of_the_log_redacts_keys() -> None:
     """security.md 41."""
-    assert all(handler["filters"] == ["redact_keys"] for handler in settings.LOGGING["handlers"].values())
-    assert settings.LOGGING["root"]["handlers"] == ["console"]
-    assert all(logger["handlers"] == [] for logger in settings.LOGGING["loggers"].values())
+    logging: dict[str, Any] = settings.LOGGING
+
+    assert all(handler["filters"] == ["redact_keys"] for handler in logging["handlers"].values())
+    assert logging["root"]["handlers"] == ["console"]
+    assert all(logger["handlers"] == [] for logger in logging["loggers"].values())
 
 
 def test_pages_carry_a_strict_content_policy(client: Client) -> None:

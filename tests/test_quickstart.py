@@ -1,0 +1,236 @@
+"""The first command of the README, run as a newcomer runs it: real processes, a real port, a folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from arizekeys import local
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = 60
+
+pytestmark = pytest.mark.xdist_group("quickstart")
+
+
+class Copy:
+    """One `manage.py quickstart`, and what it says."""
+
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.log = folder.with_name(f"{folder.name}.{self.port}.log")
+        with self.log.open("w", encoding="utf-8") as output:
+            # As from a terminal: a process group of its own, which Ctrl-C goes to as a whole.
+            self.process = psutil.Popen(
+                command("quickstart", "--port", str(self.port)),
+                cwd=ROOT,
+                env=environment(folder),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def said(self) -> str:
+        """Everything printed so far."""
+        return self.log.read_text(encoding="utf-8")
+
+    def wait_until_ready(self) -> Copy:
+        """Wait for the line that says so; fail with the output when the process ends instead."""
+        deadline = time.monotonic() + PATIENCE
+        while "Serving at" not in self.said:
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.05)
+        return self
+
+    def wait(self) -> int:
+        """Wait for the end and return the exit code."""
+        return int(self.process.wait(PATIENCE))
+
+    def press_ctrl_c(self) -> None:
+        """Send what a terminal sends, to every process in the foreground."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Fetch a page."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The environment of a command that works on the folder."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ARIZEKEYS_", "DATABASE_URL"))}
+    return kept | {"ARIZEKEYS_DATA": str(folder)}
+
+
+def command(*arguments: str) -> list[str]:
+    """A management command as an argument list."""
+    return [sys.executable, "manage.py", *arguments]
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Living processes that work on the folder: servers by their arguments, our own by their environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            mine = str(folder) in " ".join(process.cmdline()) or process.environ().get("ARIZEKEYS_DATA") == str(folder)
+            if mine and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(process.cmdline()))
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def require_nothing_left(folder: Path) -> None:
+    """Fail unless everything on the folder ends within moments."""
+    deadline = time.monotonic() + 10
+    while leftovers(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert leftovers(folder) == []
+
+
+def kill_database(folder: Path) -> None:
+    """End the embedded server as a crash or an impatient operator would."""
+    psutil.Process(int((folder / "postgres" / "postmaster.pid").read_text().split()[0])).kill()
+
+
+def people(folder: Path) -> str:
+    """Every person with their password hash, to compare before and after."""
+    dump = command("shell", "-v0", "-c", "from accounts.models import *; print(*User.objects.values_list(), sep='\\n')")
+    return subprocess.run(dump, cwd=ROOT, env=environment(folder), capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
+    """The first run in an empty folder, as far as its first answer."""
+    copy = Copy(tmp_path_factory.mktemp("quickstart") / "data").wait_until_ready()
+    yield copy
+    if copy.process.poll() is None:
+        copy.process.terminate()
+        copy.wait()
+
+
+def test_first_run_shows_who_may_sign_in_and_how_to_go_on(first: Copy) -> None:
+    names = ("alice", "bob", "charlie", "dana", "erin", "operator")
+    assert [match[0] for match in re.findall(r"(\w+)@example\.com +(\w{4}-\w{4}-\w{4}-\w{4}) ", first.said)] == [*names]
+    assert f"http://127.0.0.1:{first.port}" in first.said
+    assert re.search(r'^ *curl -H "Authorization: Bearer \$KEY" \S+/v2/spaces$', first.said, re.MULTILINE)
+    assert first.get("/healthz") == (200, '{"status": "ok"}')
+
+
+def test_static_files_are_served_under_names_that_tell_their_content(first: Copy) -> None:
+    sheets = re.findall(r'href="(/static/[^"]+\.[0-9a-f]{12}\.css)"', first.get("/admin/login/")[1])
+
+    assert sheets
+    assert [first.get(sheet)[0] for sheet in sheets] == [200] * len(sheets)
+
+
+def test_only_loopback_is_listened_on(first: Copy) -> None:
+    family = [first.process, *first.process.children(recursive=True)]
+
+    listening = {c.laddr for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+
+    assert listening == {("127.0.0.1", first.port)}
+
+
+def test_a_second_copy_in_the_same_folder_is_refused(first: Copy) -> None:
+    second = Copy(first.folder)
+
+    assert second.wait() == 1
+    assert second.said == (
+        f"CommandError: arizekeys is already being served from {first.folder}: http://127.0.0.1:{first.port}, process "
+        f"{first.process.pid}. Stop that copy first, or give this one a folder of its own with ARIZEKEYS_DATA.\n"
+    )
+    assert first.get("/healthz")[0] == 200
+
+
+def test_a_taken_port_is_refused(first: Copy, tmp_path: Path) -> None:
+    second = Copy(tmp_path / "data", first.port)
+
+    assert second.wait() == 1
+    assert second.said == (
+        f"CommandError: port {first.port} is taken by another program. Choose another with --port or ARIZEKEYS_PORT.\n"
+    )
+    assert first.get("/healthz")[0] == 200
+
+
+def test_a_command_beside_it_uses_the_same_server_and_leaves_it_running(first: Copy) -> None:
+    result = subprocess.run(command("migrate", "--check"), cwd=ROOT, env=environment(first.folder), check=False)
+
+    assert result.returncode == 0
+    assert first.get("/healthz")[0] == 200
+
+
+def test_ctrl_c_ends_everything_and_the_next_run_changes_nothing(first: Copy) -> None:
+    before = people(first.folder)
+
+    first.press_ctrl_c()
+
+    assert first.wait() == 0
+    assert first.said.endswith("\nStopped.\n")
+    assert "Traceback" not in first.said
+    require_nothing_left(first.folder)
+
+    again = Copy(first.folder).wait_until_ready()
+    assert "@example.com " not in again.said.replace("--user alice@example.com ", "")
+    assert people(first.folder) == before
+
+    again.process.terminate()
+    assert again.wait() == 0
+    require_nothing_left(first.folder)
+
+
+def test_a_killed_database_ends_it_with_a_sentence_and_without_damage(first: Copy) -> None:
+    copy = Copy(first.folder).wait_until_ready()
+    before = people(first.folder)
+
+    kill_database(first.folder)
+
+    assert copy.wait() == 1
+    assert copy.said.splitlines()[-1] == (
+        "CommandError: the embedded PostgreSQL ended while arizekeys was serving, so it was stopped as well. Nothing "
+        f"is lost: run the command again. The reason may be in {local.log_file(first.folder)}."
+    )
+    assert "Traceback" not in copy.said
+    require_nothing_left(first.folder)
+    assert people(first.folder) == before
+
+
+def test_workers_and_database_follow_a_killed_parent(first: Copy) -> None:
+    copy = Copy(first.folder).wait_until_ready()
+
+    copy.process.kill()
+
+    copy.wait()
+    require_nothing_left(first.folder)
+
+
+def test_help_teaches() -> None:
+    result = subprocess.run(command("quickstart", "--help"), cwd=ROOT, capture_output=True, text=True, check=True)
+
+    for word in ("ARIZEKEYS_PORT", "ARIZEKEYS_DATA", "DATABASE_URL", "Ctrl-C"):
+        assert word in result.stdout
