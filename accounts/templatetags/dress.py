@@ -1,4 +1,4 @@
-"""Dress values for people: relative times, initials, icons. Used by the templates of both apps, so it lives on the ground floor."""
+"""Dress values for people: relative times, initials, icons. Templates of both apps use it, hence the ground floor."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ _AVATAR_TONES = 6
 def span(length: timedelta) -> str:
     """Say a length of time in its one fitting unit: "1 minute", "3 days"."""
     seconds = abs(length.total_seconds())
-    for limit, unit, word in _STEPS:
-        if seconds < limit:
-            break
+    unit, word = next((unit, word) for limit, unit, word in _STEPS if seconds < limit)
     count = max(1, round(seconds / unit))
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 

@@ -1,0 +1,120 @@
+"""Keys as pages show them: what a row of the list and the dialogs about one key say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.urls import reverse
+
+from accounts.actors import Actor
+from accounts.standing import Standing
+from apikeys import policy
+from apikeys.models import ApiKey, KeySecret, KeyStatus
+
+_SOON = timedelta(days=7)
+_LATELY = timedelta(days=1)
+_TONES = {KeyStatus.ACTIVE: "ok", KeyStatus.EXPIRED: "warn", KeyStatus.REVOKED: "danger"}
+
+
+@dataclass(frozen=True)
+class GrantLine:
+    """One space a service key opens, and as what."""
+
+    organization: str
+    space: str
+    role: str
+
+
+@dataclass(frozen=True)
+class KeyRow:
+    """One key in words."""
+
+    name: str
+    description: str
+    redacted_key: str
+    status: KeyStatus
+    grace_until: datetime | None
+    bot_name: str
+    grants: tuple[GrantLine, ...]
+    created_at: datetime
+    created_by: str
+    created_by_you: bool
+    expires_at: datetime | None
+    expires_soon: bool
+    last_used_at: datetime | None
+    last_used_by: str
+    last_used_ip: str | None
+    last_used_client: str
+    used_lately: bool
+    refresh_url: str
+    revoke_url: str
+
+    @property
+    def status_label(self) -> str:
+        """The status as a word."""
+        return str(self.status.label)
+
+    @property
+    def status_tone(self) -> str:
+        """The colour of the status."""
+        return _TONES[self.status]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the key opens nothing any more."""
+        return self.status != KeyStatus.ACTIVE
+
+
+def rows(actor: Actor, standing: Standing, keys: Sequence[ApiKey], *, at: datetime) -> list[KeyRow]:
+    """Dress a page of keys: as many queries for many as for one. Keys come with owner, created_by and use."""
+    bindings = policy.bindings_of(keys)
+    graces = dict(
+        KeySecret.objects.filter(key__in=keys, superseded_at__isnull=False, ends_at__gt=at)
+        .order_by("ends_at")
+        .values_list("key", "ends_at")
+    )
+    return [
+        _row(actor, standing, key, bindings.get(key.pk, policy.KeyBindings()), graces.get(key.pk), at) for key in keys
+    ]
+
+
+def _row(
+    actor: Actor,
+    standing: Standing,
+    key: ApiKey,
+    bindings: policy.KeyBindings,
+    grace_until: datetime | None,
+    at: datetime,
+) -> KeyRow:
+    status, use = key.status(at=at), getattr(key, "use", None)
+    is_active = status == KeyStatus.ACTIVE
+    may_refresh = (
+        is_active
+        and standing.is_developer
+        and not standing.account.developer_access_locked
+        and policy.why_not_refresh(actor, standing, key, bindings) is None
+    )
+    may_revoke = is_active and policy.why_not_revoke(actor, standing, key, bindings) is None
+    return KeyRow(
+        name=key.name,
+        description=key.description,
+        redacted_key=key.redacted_key,
+        status=status,
+        grace_until=grace_until if is_active else None,
+        bot_name=key.owner.name if key.is_service_key else "",
+        grants=tuple(GrantLine(space.organization.name, space.name, role.label) for space, role in bindings.spaces),
+        created_at=key.created_at,
+        created_by=key.created_by.name if key.created_by else key.created_by_name,
+        created_by_you=actor.user is not None and key.created_by_id == actor.user.pk,
+        expires_at=key.expires_at,
+        expires_soon=is_active and key.expires_at is not None and key.expires_at - at < _SOON,
+        last_used_at=use.last_used_at if use else None,
+        last_used_by=key.owner.name if use else "",
+        last_used_ip=use.ip if use else None,
+        last_used_client=use.client if use else "",
+        used_lately=use is not None and at - use.last_used_at < _LATELY,
+        refresh_url=reverse("apikeys:refresh", args=[key.wire_id]) if may_refresh else "",
+        revoke_url=reverse("apikeys:revoke", args=[key.wire_id]) if may_revoke else "",
+    )

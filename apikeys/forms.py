@@ -1,0 +1,396 @@
+"""The forms of the API Keys pages: they check shape and offer what may be chosen; the verbs in lifecycle decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import zip_longest
+from typing import Any
+
+from django import forms
+from django.http import QueryDict
+from django.utils.functional import cached_property
+
+from accounts.actors import Actor
+from accounts.errors import DomainError
+from accounts.models import Account, Organization, Role, Space
+from accounts.roles import Level, RoleName
+from accounts.standing import Standing
+from apikeys import policy
+from apikeys.lifecycle import MAX_DESCRIPTION, MAX_GRACE, MAX_NAME, MAX_SCOPES, OrganizationGrant, SpaceGrant
+from apikeys.models import ApiKey, KeyKind
+
+_PRESET_DAYS = (30, 90, 365)
+_PRESET_GRACES = ((0, "Stops at once"), (3600, "Works for 1 more hour"), (86400, "Works for 24 more hours"))
+_MAX_GRACE_SECONDS = int(MAX_GRACE.total_seconds())
+# A list one still finds something in. Keys for spaces beyond it are made over REST or the command line.
+MAX_LISTED_SPACES = 500
+
+
+class ExpiryForm(forms.Form):
+    """When a key shall end: a preset, or a day. Nothing beyond the account's limit or the old key's end is offered."""
+
+    expires = forms.ChoiceField(label="Expiration")
+    expires_on = forms.DateField(
+        label="Last day",
+        required=False,
+        help_text="The key works until the end of this day, UTC.",
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+        error_messages={"invalid": "Write the day as year-month-day, for example 2027-01-31."},
+    )
+
+    def __init__(
+        self, *args: Any, account: Account, at: datetime, current: datetime | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        limit = account.max_key_lifetime_days
+        self.at = at
+        self.latest = min(
+            (end for end in (current, at + timedelta(days=limit) if limit else None) if end), default=None
+        )
+        expires = self.fields["expires"]
+        assert isinstance(expires, forms.ChoiceField)  # noqa: S101 -- tells the type checker what stands above
+        expires.choices = [
+            self._longest(limit, current),
+            *(
+                (str(days), f"In {days} days")
+                for days in _PRESET_DAYS
+                if self.latest is None or at + timedelta(days=days) < self.latest
+            ),
+            ("custom", "On a date…"),
+        ]
+        if limit:
+            expires.help_text = f"Keys of this account live at most {limit} days."
+        self.fields["expires_on"].widget.attrs |= {"min": at.date().isoformat()} | (
+            {"max": self.latest.date().isoformat()} if self.latest else {}
+        )
+
+    def clean(self) -> dict[str, Any]:
+        """Check the day of a custom expiry against what is possible."""
+        cleaned = super().clean() or self.cleaned_data
+        if cleaned.get("expires") != "custom" or "expires_on" in self.errors:
+            return cleaned
+        day: date | None = cleaned.get("expires_on")
+        if day is None:
+            self.add_error("expires_on", "Choose the last day on which the key shall work.")
+        elif day < self.at.date():
+            self.add_error("expires_on", "This day is over; choose today or a later one.")
+        elif self.latest is not None and day > self.latest.date():
+            self.add_error("expires_on", f"The latest day possible is {self.latest:%-d %B %Y}.")
+        return cleaned
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """The moment chosen, of a valid form; ``None`` is never."""
+        chosen: str = self.cleaned_data["expires"]
+        if chosen == "custom":
+            end = datetime.combine(self.cleaned_data["expires_on"], time(23, 59, 59), tzinfo=UTC)
+            return min(end, self.latest) if self.latest else end
+        return (
+            self.latest if chosen == "longest" else self.at + timedelta(days=int(chosen)) if chosen.isdigit() else None
+        )
+
+    def _longest(self, limit: int | None, current: datetime | None) -> tuple[str, str]:
+        if self.latest is None:
+            return ("never", "Never")
+        if self.latest == current:
+            return ("longest", f"As before: {current:%-d %B %Y}")
+        return ("longest", f"In {limit} days, the longest possible")
+
+
+class CreateKeyForm(ExpiryForm):
+    """What both kinds of key need."""
+
+    key_type = forms.ChoiceField(label="Key Type", choices=KeyKind.choices)
+    name = forms.CharField(
+        label="Key Name",
+        max_length=MAX_NAME,
+        widget=forms.TextInput(attrs={"autofocus": True, "autocomplete": "off", "spellcheck": "false"}),
+        error_messages={"required": "Give the key a name by which you will know it again."},
+    )
+    description = forms.CharField(
+        label="Description",
+        max_length=MAX_DESCRIPTION,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+    field_order = ("key_type", "name", "description", "expires", "expires_on")
+
+    @property
+    def kind(self) -> str:
+        """The kind chosen so far."""
+        value = self["key_type"].value()
+        return KeyKind.SERVICE if value == KeyKind.SERVICE else KeyKind.USER
+
+
+class RefreshForm(ExpiryForm):
+    """How long the old secret goes on, and when the key ends."""
+
+    grace = forms.TypedChoiceField(
+        label="Old secret",
+        choices=[*((str(seconds), label) for seconds, label in _PRESET_GRACES), ("custom", "Works for…")],
+        help_text="Time to put the new secret wherever the old one is.",
+    )
+    grace_seconds = forms.IntegerField(
+        label="Seconds",
+        required=False,
+        min_value=0,
+        max_value=_MAX_GRACE_SECONDS,
+        help_text=f"At most {_MAX_GRACE_SECONDS}, which is one day.",
+    )
+
+    field_order = ("grace", "grace_seconds", "expires", "expires_on")
+
+    def __init__(self, *args: Any, key: ApiKey, at: datetime, **kwargs: Any) -> None:
+        super().__init__(*args, account=key.account, at=at, current=key.expires_at, **kwargs)
+
+    def clean(self) -> dict[str, Any]:
+        """Ask for the seconds where a custom grace was chosen."""
+        cleaned = super().clean()
+        if cleaned.get("grace") == "custom" and cleaned.get("grace_seconds") is None and not self.errors:
+            self.add_error("grace_seconds", "Say for how many seconds the old secret shall go on.")
+        return cleaned
+
+    @property
+    def grace_period(self) -> timedelta:
+        """The grace chosen, of a valid form."""
+        chosen: str = self.cleaned_data["grace"]
+        return timedelta(seconds=self.cleaned_data["grace_seconds"] if chosen == "custom" else int(chosen))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One option of a select; a disabled one says why."""
+
+    value: str
+    label: str
+    selected: bool = False
+    reason: str = ""
+
+    @property
+    def disabled(self) -> bool:
+        """Whether it can only be read."""
+        return bool(self.reason)
+
+
+@dataclass
+class GrantRow:
+    """One space and the role in it."""
+
+    number: int
+    space: Space
+    role: Role | None
+    roles: list[Choice]
+    groups: list[dict[str, Any]]
+    note: str = ""
+    error: str = ""
+
+
+@dataclass
+class OrganizationRow:
+    """The one Org Role of an organization that has chosen spaces."""
+
+    organization: Organization
+    role: Role | None
+    roles: list[Choice]
+    error: str = ""
+
+    @property
+    def number(self) -> int:
+        """The organization's number, for names and ids in the form."""
+        return self.organization.pk
+
+    @property
+    def name(self) -> str:
+        """What the label shows."""
+        return self.organization.name
+
+
+@dataclass
+class ServiceGrants:
+    """The part of the form that says what a service key may do: spaces with roles, Org Roles, an Account Role.
+
+    Without a script the page is sent for review and comes back with the lists that fit; so reading is forgiving
+    (``strict=False`` falls back to a role one may give), and only creating refuses.
+    """
+
+    actor: Actor
+    standing: Standing
+    data: QueryDict
+    strict: bool = False
+    step: str = ""
+    error: str = ""
+    account_error: str = ""
+    rows: list[GrantRow] = field(init=False)
+    organizations: list[OrganizationRow] = field(init=False)
+    account_role: Role | None = field(init=False)
+    account_roles: list[Choice] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rows = [self._row(number, space, role) for number, (space, role) in enumerate(self._chosen(), start=1)]
+        self.organizations = [self._organization_row(organization) for organization in self._chosen_organizations()]
+        account_roles = [role for role in self._roles(Level.ACCOUNT) if role.name in policy.SERVICE_ACCOUNT_ROLES]
+        self.account_role, self.account_roles = self._choose(
+            account_roles, self.data.get("account_role"), Level.ACCOUNT, self.standing.account
+        )
+        if self.strict:
+            self._check()
+
+    @cached_property
+    def spaces(self) -> dict[str, Space]:
+        """The spaces where this person may make service keys, by number, in the order of the list."""
+        return {str(space.pk): space for space in policy.spaces_for_service_keys(self.actor)[:MAX_LISTED_SPACES]}
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether everything chosen can be asked of the verb."""
+        parts: list[GrantRow | OrganizationRow] = [*self.rows, *self.organizations]
+        whole = bool(self.rows) and self.account_role is not None and all(part.role for part in parts)
+        return whole and not self.error and not self.account_error and not any(part.error for part in parts)
+
+    @property
+    def is_advanced(self) -> bool:
+        """Whether the part under Advanced differs from its defaults and should be open."""
+        defaults = policy.DEFAULT_ROLE
+        changed = any(
+            row.error or not row.role or row.role.name != defaults[Level.ORGANIZATION] for row in self.organizations
+        )
+        account = self.account_error or not self.account_role or self.account_role.name != defaults[Level.ACCOUNT]
+        return bool(self.rows) and bool(changed or account)
+
+    @property
+    def may_add(self) -> bool:
+        """Whether a space is left that could be added."""
+        return len(self.rows) < min(len(self.spaces), MAX_SCOPES)
+
+    def grants(self) -> list[OrganizationGrant]:
+        """Return what was chosen in the shape the verb takes; only of a valid choice."""
+        return [
+            OrganizationGrant(
+                organization=row.organization,
+                role=_given(row.role),
+                spaces=tuple(
+                    SpaceGrant(one.space, _given(one.role))
+                    for one in self.rows
+                    if one.space.organization_id == row.organization.pk
+                ),
+            )
+            for row in self.organizations
+        ]
+
+    def _chosen(self) -> Sequence[tuple[Space, str | None]]:
+        pairs = [
+            (self.spaces[space], role)
+            for space, role in zip_longest(self.data.getlist("space"), self.data.getlist("space_role"))
+            if space in self.spaces
+        ][:MAX_SCOPES]
+        unknown = len(self.data.getlist("space")) - len(pairs)
+        if unknown and self.strict:
+            self.error = "One of the spaces is gone, or you may no longer make service keys there. Check the list."
+        if self.step.startswith("remove-") and len(pairs) > 1:
+            number = self.step.removeprefix("remove-")
+            pairs = [pair for position, pair in enumerate(pairs, start=1) if str(position) != number]
+        taken = {space.pk for space, _ in pairs}
+        free = next((space for space in self.spaces.values() if space.pk not in taken), None)
+        if free and (not pairs or self.step == "add"):
+            pairs.append((free, None))
+        return pairs
+
+    def _chosen_organizations(self) -> Iterable[Organization]:
+        return {row.space.organization_id: row.space.organization for row in self.rows}.values()
+
+    def _row(self, number: int, space: Space, wanted: str | None) -> GrantRow:
+        roles = [role for role in self._roles(Level.SPACE) if role.name != RoleName.ANNOTATOR or not role.is_predefined]
+        role, choices = self._choose(roles, wanted, Level.SPACE, space)
+        highest = next((one for one in roles if one.is_predefined and self.standing.covers(one, space)), None)
+        note = ""
+        if highest and any(choice.disabled for choice in choices):
+            note = f"You are {_article(highest.label)} {highest.label} here: that is the highest role you can give."
+        return GrantRow(number, space, role, choices, self._groups(space), note)
+
+    def _organization_row(self, organization: Organization) -> OrganizationRow:
+        roles = [role for role in self._roles(Level.ORGANIZATION) if role.name != RoleName.ANNOTATOR]
+        role, choices = self._choose(
+            roles, self.data.get(f"org_role-{organization.pk}"), Level.ORGANIZATION, organization
+        )
+        error = (
+            "" if role else f"You have no role in {organization} that a service key could get. Ask one of its admins."
+        )
+        return OrganizationRow(organization, role, choices, error)
+
+    def _choose(
+        self, roles: Sequence[Role], wanted: str | None, level: Level, scope: Account | Organization | Space
+    ) -> tuple[Role | None, list[Choice]]:
+        """Return the role that counts and the options; the wanted one, or the default, or the next one below."""
+        allowed = [role for role in roles if self.standing.covers(role, scope)]
+        named = {_value(role): role for role in roles}
+        role = named.get(wanted or "") or named.get(policy.DEFAULT_ROLE[level].value)
+        if role not in allowed and not (self.strict and wanted in named):
+            role = next((one for one in allowed if one.is_predefined), None)
+        return role, [
+            Choice(_value(one), one.label, one == role, "" if one in allowed else "above your own role here")
+            for one in roles
+        ]
+
+    def _roles(self, level: Level) -> list[Role]:
+        return [role for role in self._all_roles if role.level == level]
+
+    @cached_property
+    def _all_roles(self) -> list[Role]:
+        roles = Role.objects.filter(deleted_at__isnull=True)
+        own = [
+            role for role in roles.filter(account=self.standing.account).order_by("name") if role.level == Level.SPACE
+        ]
+        return [*roles.filter(account__isnull=True).order_by("-rank"), *own]
+
+    def _groups(self, selected: Space) -> list[dict[str, Any]]:
+        groups: dict[int, dict[str, Any]] = {}
+        for value, space in self.spaces.items():
+            group = groups.setdefault(space.organization_id, {"name": space.organization.name, "spaces": []})
+            group["spaces"].append(
+                {"value": value, "name": space.name, "is_private": space.is_private, "selected": space == selected}
+            )
+        return list(groups.values())
+
+    def _check(self) -> None:
+        seen: set[int] = set()
+        for row in self.rows:
+            if row.space.pk in seen:
+                row.error = f"“{row.space}” is chosen twice; one space has one role."
+            elif row.role is None or not self.standing.covers(row.role, row.space):
+                row.error = f"This role is above your own in “{row.space}”."
+            seen.add(row.space.pk)
+        for organization_row in self.organizations:
+            role, organization = organization_row.role, organization_row.organization
+            if role is not None and not self.standing.covers(role, organization):
+                organization_row.error = f"This role is above your own in {organization}."
+        if self.account_role is None or not self.standing.covers(self.account_role, self.standing.account):
+            self.account_error = "This role is above your own in the account."
+
+
+def show_refusal(refusal: DomainError, form: forms.Form, grants: ServiceGrants | None = None) -> None:
+    """Put a verb's refusal beside the field it speaks of."""
+    if refusal.field == "organizations" and grants is not None:
+        grants.error = refusal.detail
+    elif refusal.field == "account_role" and grants is not None:
+        grants.account_error = refusal.detail
+    else:
+        places = {"expires_at": "expires", "grace_period_seconds": "grace"}
+        place = places.get(refusal.field or "", refusal.field)
+        form.add_error(place if place in form.fields else None, refusal.detail)
+
+
+def _value(role: Role) -> str:
+    return role.name if role.is_predefined else str(role.pk)
+
+
+def _given(role: Role | None) -> Role:
+    if role is None:
+        raise ValueError("Ask for grants only of a valid choice.")
+    return role
+
+
+def _article(word: str) -> str:
+    return "an" if word[:1] in "AEIO" else "a"
