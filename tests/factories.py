@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import factory
-from factory.django import DjangoModelFactory
 from django.utils import timezone
+from factory.django import DjangoModelFactory
 
 from accounts.actors import Actor, Door
 from accounts.bindings import predefined
