@@ -320,15 +320,16 @@ def _run(program: str, arguments: list[str | Path], user: pwd.struct_passwd | No
     if all(map(_open_to_everybody, (*_binaries().parents, _binaries(), *cluster.parents))):
         return _finish(command, user=user.pw_uid, group=user.pw_gid)
     # Some folder on the way is root's alone, such as /root or a fresh temporary one. Its mode is not ours to change,
-    # so the server gets the one right it lacks, to pass through.
+    # so the server gets the one right it lacks, to pass through (the security bit makes access(2) honour it).
     setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        raise LocalError(
-            f"PostgreSQL runs as user {user.pw_name}, who cannot get to {cluster} or to {_binaries()}: allow passage "
-            "through the folders above them (chmod o+x), or run the command as an ordinary user."
-        )
     ids = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    return _finish([setpriv, *ids, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", *command])
+    rights = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup"]
+    if setpriv is None or _finish([setpriv, *ids, *rights, "true"]).returncode != 0:
+        raise LocalError(
+            f"PostgreSQL does not run as root, and the user {user.pw_name} that it runs as cannot get to {cluster} or to "
+            f"{_binaries()}. Allow passage through the folders above them (chmod o+x), or run as an ordinary user."
+        )
+    return _finish([setpriv, *ids, *rights, *command])
 
 
 def _finish(
