@@ -326,7 +326,7 @@ def _run(program: str, arguments: list[str | Path], user: pwd.struct_passwd | No
     rights = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup"]
     if setpriv is None or _finish([setpriv, *ids, *rights, "true"]).returncode != 0:
         raise LocalError(
-            f"PostgreSQL does not run as root, and the user {user.pw_name} that it runs as cannot get to {cluster} or to "
+            f"PostgreSQL does not run as root, and the user {user.pw_name} that it runs as cannot reach {cluster} or "
             f"{_binaries()}. Allow passage through the folders above them (chmod o+x), or run as an ordinary user."
         )
     return _finish([setpriv, *ids, *rights, *command])
