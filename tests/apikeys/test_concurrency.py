@@ -1,0 +1,233 @@
+"""What two callers do to each other, on two real connections."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+from django.utils import timezone
+
+from accounts.bindings import bind_role, predefined
+from accounts.errors import DomainError, Escalation, NotAllowed, NotFound
+from accounts.models import AccountBinding, SpaceBinding
+from accounts.roles import Level, RoleName
+from accounts.tenancy import change_space, remove_person
+from apikeys.errors import DeveloperAccessOff, TooManyKeys
+from apikeys.lifecycle import refresh_key
+from apikeys.models import ApiKey, KeySecret
+from tests.cast import Cast, assemble
+from tests.factories import bind, service_key, user_key
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class _Aside(threading.Thread):
+    """Runs something on a connection of its own and keeps what came of it."""
+
+    def __init__(self, do: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self._do = do
+        self.outcome: Any = None
+
+    def run(self) -> None:
+        try:
+            self.outcome = self._do()
+        except DomainError as refusal:
+            self.outcome = refusal
+        finally:
+            connections.close_all()
+
+    def finish(self) -> Any:
+        self.join(timeout=20)
+        assert not self.is_alive()
+        return self.outcome
+
+
+def _wait_until_somebody_waits_for_a_lock() -> None:
+    for _ in range(200):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees what it saw first
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            row = cursor.fetchone()
+            assert row is not None
+            if row[0]:
+                return
+        time.sleep(0.02)
+    pytest.fail("nobody waited for a lock")
+
+
+def _make_admin_key(cast: Cast) -> Callable[[], Any]:
+    return lambda: service_key(cast.bob, cast.production, role=RoleName.ADMIN)
+
+
+def _give_bob_admin(cast: Cast) -> None:
+    SpaceBinding.objects.filter(user=cast.bob, content_object=cast.production).update(
+        permission=predefined(Level.SPACE, RoleName.ADMIN).permission
+    )
+
+
+def test_demotion_that_comes_first_is_seen_by_the_creation_behind_it() -> None:  # security 16
+    cast = assemble()
+    _give_bob_admin(cast)
+
+    with transaction.atomic():
+        bind_role(
+            cast.actor(cast.alice),
+            user=cast.bob,
+            role=predefined(Level.SPACE, RoleName.MEMBER),
+            scope=cast.production,
+            at=timezone.now(),
+        )
+        creation = _Aside(_make_admin_key(cast))
+        creation.start()
+        _wait_until_somebody_waits_for_a_lock()
+
+    assert isinstance(creation.finish(), Escalation)
+    assert not ApiKey.objects.exists()
+
+
+def test_raw_demotion_of_the_row_is_seen_too() -> None:  # security 16: whoever changes the row, verb or not
+    cast = assemble()
+    _give_bob_admin(cast)
+
+    with transaction.atomic():
+        _binding = SpaceBinding.objects.filter(user=cast.bob, content_object=cast.production)
+        _binding.update(permission=predefined(Level.SPACE, RoleName.MEMBER).permission)
+        creation = _Aside(_make_admin_key(cast))
+        creation.start()
+        _wait_until_somebody_waits_for_a_lock()
+
+    assert isinstance(creation.finish(), Escalation)
+
+
+def test_demotion_that_comes_second_waits_for_the_key() -> None:  # security 16
+    cast = assemble()
+    _give_bob_admin(cast)
+
+    with transaction.atomic():
+        service_key(cast.bob, cast.production, role=RoleName.ADMIN)
+        demotion = _Aside(
+            lambda: SpaceBinding.objects.filter(user=cast.bob, content_object=cast.production).update(
+                permission=predefined(Level.SPACE, RoleName.MEMBER).permission
+            )
+        )
+        demotion.start()
+        _wait_until_somebody_waits_for_a_lock()
+        assert ApiKey.objects.count() == 1
+
+    assert demotion.finish() == 1
+
+
+def test_removal_that_comes_first_leaves_no_key_behind() -> None:
+    cast = assemble()
+
+    with transaction.atomic():
+        remove_person(cast.actor(cast.alice), user=cast.bob, at=timezone.now())
+        creation = _Aside(lambda: user_key(cast.bob, cast.account))
+        creation.start()
+        _wait_until_somebody_waits_for_a_lock()
+
+    assert isinstance(creation.finish(), DeveloperAccessOff)
+    assert not ApiKey.objects.exists()
+
+
+def test_removal_that_comes_second_revokes_the_new_key_as_well() -> None:
+    cast = assemble()
+
+    with transaction.atomic():
+        user_key(cast.bob, cast.account)
+        removal = _Aside(lambda: remove_person(cast.actor(cast.alice), user=cast.bob, at=timezone.now()))
+        removal.start()
+        _wait_until_somebody_waits_for_a_lock()
+
+    removal.finish()
+    assert ApiKey.objects.get().revoked_at is not None
+
+
+def test_space_turned_private_takes_the_fallback_before_the_key() -> None:
+    cast = assemble()
+    SpaceBinding.objects.filter(user=cast.bob).delete()  # Bob is in production through the organization alone
+
+    with transaction.atomic():
+        change_space(cast.actor(cast.alice), cast.production, is_private=True, at=timezone.now())
+        creation = _Aside(lambda: service_key(cast.bob, cast.production))
+        creation.start()
+        _wait_until_somebody_waits_for_a_lock()
+
+    assert isinstance(creation.finish(), NotFound)
+
+
+def test_two_admins_cannot_demote_each_other_out_of_the_account() -> None:
+    cast = assemble()
+    AccountBinding.objects.filter(user=cast.bob).update(permission=predefined(Level.ACCOUNT, RoleName.ADMIN).permission)
+
+    def demote(by: Any, whom: Any) -> Callable[[], Any]:
+        return lambda: bind_role(
+            cast.actor(by),
+            user=whom,
+            role=predefined(Level.ACCOUNT, RoleName.MEMBER),
+            scope=cast.account,
+            at=timezone.now(),
+        )
+
+    with transaction.atomic():
+        demote(cast.alice, cast.bob)()
+        other = _Aside(demote(cast.bob, cast.alice))
+        other.start()
+        _wait_until_somebody_waits_for_a_lock()
+
+    assert isinstance(other.finish(), DomainError)
+    admins = AccountBinding.objects.filter(permission__role__name=RoleName.ADMIN, content_object=cast.account)
+    assert [row.user for row in admins] == [cast.alice]
+
+
+def test_two_refreshes_leave_one_current_secret() -> None:
+    cast = assemble()
+    key = user_key(cast.bob, cast.account).key
+
+    with transaction.atomic():
+        refresh_key(cast.actor(cast.bob), key, at=timezone.now())
+        other = _Aside(lambda: refresh_key(cast.actor(cast.bob), key, at=timezone.now()))
+        other.start()
+        _wait_until_somebody_waits_for_a_lock()
+
+    other.finish()
+    assert KeySecret.objects.filter(key=key).count() == 3
+    assert KeySecret.objects.filter(key=key, superseded_at__isnull=True).count() == 1
+
+
+def test_cap_holds_when_two_make_the_last_key() -> None:
+    cast = assemble()
+    cast.account.max_live_keys = 1
+    cast.account.save()
+
+    with transaction.atomic():
+        user_key(cast.bob, cast.account)
+        other = _Aside(lambda: user_key(cast.charlie, cast.account))
+        other.start()
+        _wait_until_somebody_waits_for_a_lock()
+
+    assert isinstance(other.finish(), TooManyKeys)
+    assert isinstance(other.outcome, NotAllowed)
+
+
+def test_many_at_once_all_get_their_own_key() -> None:
+    cast = assemble()
+    bind(cast.mallory, cast.account, RoleName.MEMBER)
+    people = [cast.alice, cast.bob, cast.charlie, cast.erin, cast.mallory] * 2
+
+    def make(person: Any) -> Callable[[], Any]:
+        return lambda: user_key(person, cast.account)
+
+    threads = [_Aside(make(person)) for person in people]
+
+    for thread in threads:
+        thread.start()
+
+    assert len({thread.finish().plaintext for thread in threads}) == len(people)
