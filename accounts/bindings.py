@@ -206,6 +206,8 @@ def _require_sensible(user: User, role: Role, scope: Scope) -> None:
     if role.account_id is not None and role.account_id != account_of(scope):
         raise NotFound("There is no such role.", field="role")
     if isinstance(scope, Account):
+        if user.is_bot:
+            raise NotAllowed("A bot belongs to the account of its key, in the role the key was given.", field="user")
         _require_annotator_alone(user, role, scope)
         return
     # Membership goes from the outside in: nobody is in a space without being in its organization and account.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
+from django.contrib.auth.models import Permission as AuthPermission
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Model
@@ -305,11 +306,12 @@ def deactivate_person(actor: Actor, *, user: User, at: datetime) -> None:
 
     Raises:
         Forbidden: the actor is not an operator.
-        NotAllowed: a bot, or the last admin of an account.
+        NotAllowed: a bot, the last admin of an account, or the last operator.
     """
     _require_operator(actor)
     if user.is_bot:
         raise NotAllowed("A bot goes with its key: revoke the service key instead.")
+    _require_another_operator(user)
     for account in Account.objects.filter(bindings__user=user).order_by("pk"):
         lock_account(account)
         require_not_last_admin(user, account)
@@ -347,8 +349,16 @@ def change_person(actor: Actor, *, user: User, name: str, email: str, at: dateti
 
 
 @verb(Tag.OPERATOR_CHANGED)
-def change_operator(actor: Actor, *, user: User, is_staff: bool, is_superuser: bool, at: datetime) -> User:
-    """Say who may enter Django admin, and who may act there. Operators only.
+def change_operator(
+    actor: Actor,
+    *,
+    user: User,
+    is_staff: bool,
+    is_superuser: bool,
+    may_view: Iterable[AuthPermission] = (),
+    at: datetime,
+) -> User:
+    """Say who may enter Django admin, who may act there, and what those may look at who may not. Operators only.
 
     Raises:
         Forbidden: the actor is not an operator.
@@ -357,14 +367,14 @@ def change_operator(actor: Actor, *, user: User, is_staff: bool, is_superuser: b
     _require_operator(actor)
     if user.is_bot:
         raise NotAllowed("A bot never operates the installation.")
-    # All rows in a fixed order: "the last operator" is a question about many of them.
-    operators = list(
-        User.objects.select_for_update().filter(is_superuser=True, is_staff=True, is_active=True).order_by("pk")
-    )
-    stays = is_superuser and is_staff
-    if not stays and [one.pk for one in operators] == [user.pk]:
-        raise NotAllowed(f"{user.name} is the last operator. Make somebody else one first.", field="is_superuser")
+    if not (is_staff and is_superuser):
+        _require_another_operator(user)
     user = User.objects.select_for_update().get(pk=user.pk)
+    before, after = set(user.user_permissions.all()), set(may_view)
+    if before != after:
+        user.user_permissions.set(after)
+        names = [sorted(one.codename for one in some) for some in (before, after)]
+        record(actor, Tag.OPERATOR_CHANGED, user, at=at, before={"may_view": names[0]}, after={"may_view": names[1]})
     return _change(actor, Tag.OPERATOR_CHANGED, user, "", at, is_staff=is_staff, is_superuser=is_superuser)
 
 
@@ -398,6 +408,13 @@ def find_member(actor: Actor, number: int) -> User:
 def _require_operator(actor: Actor) -> None:
     if not actor.is_operator:
         raise Forbidden("Only the operator of the installation does this.")
+
+
+def _require_another_operator(user: User) -> None:
+    # All their rows are locked, in a fixed order: "the last operator" is a question about many of them.
+    operators = User.objects.select_for_update().filter(is_superuser=True, is_staff=True, is_active=True)
+    if [one.pk for one in operators.order_by("pk")] == [user.pk]:
+        raise NotAllowed(f"{user.name} is the last operator. Make somebody else one first.")
 
 
 def _clean_name(name: str) -> str:
