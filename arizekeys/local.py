@@ -18,6 +18,7 @@ import pwd
 import secrets
 import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
@@ -338,7 +339,7 @@ def _finish(
     # Files, not pipes: the server inherits them from pg_ctl, and a pipe would be read until the server ends. A session
     # of its own: Ctrl-C is for us, and we stop the server when we are done with it.
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        code = subprocess.run(
+        process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -349,8 +350,13 @@ def _finish(
             group=group,
             extra_groups=None if user is None else [],
             start_new_session=True,
-            check=False,
-        ).returncode
+        )
+        try:
+            code = process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)  # initdb has children, and a server that is up has left the group
+            process.wait()
+            raise
         texts = [os.pread(file.fileno(), 100_000, 0).decode(errors="replace") for file in (output, errors)]
     return subprocess.CompletedProcess(command, code, *texts)
 

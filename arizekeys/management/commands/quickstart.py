@@ -65,12 +65,15 @@ see deploy/ and README.md. To start afresh, delete the data folder."""
         if not 1 <= port <= 65535:
             raise CommandError(f"--port must be from 1 to 65535, and is {port}.")
         # Until the server installs its own handlers, ending us politely means unwinding, as Ctrl-C does.
-        signal.signal(signal.SIGTERM, _interrupt)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+                signal.signal(number, _interrupt)
         address = f"http://{serving.LOOPBACK}:{port}"
         try:
             with self._only_copy(address):
                 self._serve(address, port)
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough: the database is being stopped
             self._say("\nStopped.")
             sys.exit(130)
 
