@@ -26,10 +26,14 @@ class NotFound(DomainError):
 
 
 class Forbidden(DomainError):
-    """The caller may read the thing but not do this to it."""
+    """The caller may read the thing but not do this to it. ``permission`` names what it takes, where that is one."""
 
     code = "forbidden"
     recorded = True
+
+    def __init__(self, detail: str, *, field: str | None = None, permission: str | None = None) -> None:
+        super().__init__(detail, field=field)
+        self.permission = permission
 
 
 class NotAllowed(DomainError):

@@ -28,6 +28,9 @@ _READ: dict[type[Model], Permission] = {
     Space: Permission.SPACE_READ,
 }
 
+# Where a scope's account is found.
+_ACCOUNT_PATH: dict[type[Model], str] = {Account: "pk", Organization: "account", Space: "organization__account"}
+
 
 def permitted(user: User, permission: Permission, model: type[S]) -> QuerySet[S]:
     """Return the scopes of one kind where the user holds the permission right now: one query."""
@@ -65,7 +68,9 @@ def require(actor: Actor, permission: Permission, scope: Scope) -> None:
         return
     if not may_see(actor, scope):
         raise NotFound(f"There is no such {scope._meta.verbose_name}, or you have no access to it.")
-    raise Forbidden(f"You need the permission {permission} in “{scope}”. Ask one of its admins.")
+    raise Forbidden(
+        f"You need the permission {permission} in “{scope}”. Ask one of its admins.", permission=permission
+    )
 
 
 def may_see(actor: Actor, scope: Scope) -> bool:
@@ -75,6 +80,14 @@ def may_see(actor: Actor, scope: Scope) -> bool:
     if actor.is_operator:
         return True
     return actor.user is not None and _among(visible(actor.user, type(scope)), scope)
+
+
+def seen_by(actor: Actor, model: type[S]) -> QuerySet[S]:
+    """Return the scopes of one kind that the actor may know of, in the account acted in: ``may_see`` for many."""
+    within = model._default_manager.filter(**{_ACCOUNT_PATH[model]: actor.require_account()})
+    if actor.is_operator:
+        return within
+    return within.none() if actor.user is None else within & visible(actor.user, model)
 
 
 def account_of(scope: Scope) -> int:
