@@ -102,9 +102,10 @@ def create_service_key(
     standing = standing_of(actor, lock=True)
     _lock_scopes(organizations)
     policy.require_developer(standing)
-    _require_whole(organizations)
     for grant in organizations:
         _require_creatable(standing, grant)
+    # After that, since these refusals name what they speak of.
+    _require_whole(organizations)
     _require_service_role(account_role, account, standing)
     for grant in organizations:
         _require_service_role(grant.role, grant.organization, standing)
@@ -289,7 +290,8 @@ def _require_creatable(standing: Standing, grant: OrganizationGrant) -> None:
         if isinstance(scope, Space) and not standing.holds(Permission.SERVICE_KEY_CREATE, scope):
             raise Forbidden(
                 f"You may not create service keys in “{scope}”: that takes the role Member or Admin there. "
-                "Ask an admin of the space."
+                "Ask an admin of the space.",
+                permission=Permission.SERVICE_KEY_CREATE,
             )
 
 
