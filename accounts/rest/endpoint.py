@@ -1,0 +1,86 @@
+"""What every REST endpoint has in common: an Actor, a declared rule of access, and answers that nobody keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.http import QueryDict
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.actors import Actor
+from accounts.errors import Invalid
+from accounts.paging import Page
+from accounts.rest.describe import EndpointSchema
+from accounts.rest.problems import Fault, Malformed
+from accounts.rest.shapes import Shape, cleaned
+from accounts.wire import decode_id
+
+
+class Endpoint(APIView):
+    """One address of the REST API.
+
+    ``access`` says for every method, in a sentence that the API's documentation shows, who may call it. The verbs
+    enforce it; a method without such a sentence answers 403 to everybody and fails the build (security 20).
+    """
+
+    access: ClassVar[Mapping[str, str]] = {}
+    schema = EndpointSchema()
+    # OPTIONS is not offered: browsers of other origins have no business here (security 31).
+    http_method_names = ["get", "post", "put", "patch", "delete", "head"]
+
+    @property
+    def actor(self) -> Actor:
+        """Who is calling."""
+        if not isinstance(self.request.auth, Actor):
+            raise TypeError("Only a request that a key opened has an actor.")
+        return self.request.auth
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """Return headers for every answer: what depends on a key is nobody else's to keep."""
+        return {**super().default_response_headers, "Cache-Control": "no-store"}
+
+    def query(self, shape: type[Shape]) -> dict[str, Any]:
+        """Return the query parameters, checked.
+
+        Raises:
+            Malformed: unknown, repeated or unusable ones.
+        """
+        return cleaned(shape, _single(self.request.query_params))
+
+    def body(self, shape: type[Shape]) -> dict[str, Any]:
+        """Return the JSON object sent, checked. No body counts as an empty object.
+
+        Raises:
+            Malformed: not of that shape.
+        """
+        return cleaned(shape, self.request.data or {})
+
+
+def path_id(text: str, type_name: str) -> int:
+    """Return the row number in an id that is part of the address.
+
+    Raises:
+        Invalid: it is none of this kind.
+    """
+    try:
+        return decode_id(text, type_name)
+    except Invalid as error:
+        raise Invalid(error.detail) from None  # without the field: the fault lies in no property
+
+
+def paged(name: str, page: Page[Any], items: Any) -> Response:
+    """Answer with one page of a list, under the name that clients look for (contract rest-v2 §4.3)."""
+    pagination: dict[str, Any] = {"has_more": page.has_more}
+    if page.next_cursor is not None:
+        pagination["next_cursor"] = page.next_cursor
+    return Response({name: items, "pagination": pagination})
+
+
+def _single(parameters: QueryDict) -> dict[str, Any]:
+    twice = [Fault((name,), "Give this once.") for name, values in parameters.lists() if len(values) > 1]
+    if twice:
+        raise Malformed(twice)
+    return parameters.dict()

@@ -1,0 +1,207 @@
+"""What may be in a request, strictly: closed objects, no coercion, and error texts that never repeat a value.
+
+Serializers made of these check shape; whether the caller may do it is for the verbs to say.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.settings import api_settings
+
+from accounts.errors import Invalid
+from accounts.rest.problems import Fault, Malformed
+from accounts.wire import decode_id, encode_id
+
+MAX_LIMIT = 100
+DEFAULT_LIMIT = 50  # contract rest-v2 §4.3
+MAX_CURSOR = 100
+
+# The name of an unknown property is the caller's text: enough of it to find the typing error.
+_NAME_SHOWN = 40
+
+# RFC 3339, and what Python and the vendor's command line make of a datetime: no offset, or one without a colon.
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
+_WHOLE = re.compile(r"-?[0-9]{1,9}", re.ASCII)
+_LINE_BREAKS = frozenset("\n\r\t")
+
+
+class Shape(serializers.Serializer[Any]):
+    """A closed JSON object: a property it does not know is an error (contract rest-v2 §4.1)."""
+
+    default_error_messages = {"invalid": "This must be an object."}
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Check every property, known or not."""
+        if not isinstance(data, Mapping):
+            self.fail("invalid")
+        unknown = {_shown(name): ["There is no such property."] for name in data if name not in self.fields}
+        try:
+            value = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            if isinstance(error.detail, dict):
+                raise serializers.ValidationError({**error.detail, **unknown}) from None
+            raise
+        if unknown:
+            raise serializers.ValidationError(unknown)
+        return value
+
+
+class Text(serializers.CharField):
+    """A string, and only a string: nothing is turned into one, and control characters are refused."""
+
+    default_error_messages = {
+        "invalid": "This must be a string.",
+        "blank": "This must not be empty.",
+        "control": "Control characters are not allowed here.",
+        "max_length": "This may have at most {max_length} characters.",
+    }
+
+    def __init__(self, *, multiline: bool = False, **kwargs: Any) -> None:
+        self.multiline = multiline
+        super().__init__(trim_whitespace=False, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the string as it came."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        allowed = _LINE_BREAKS if self.multiline else frozenset[str]()
+        if any(unicodedata.category(letter) in ("Cc", "Cs") and letter not in allowed for letter in data):
+            self.fail("control")
+        return data
+
+
+class Whole(serializers.IntegerField):
+    """A JSON integer: no string, no float, no boolean."""
+
+    default_error_messages = {
+        "invalid": "This must be an integer.",
+        "max_value": "This may be at most {max_value}.",
+        "min_value": "This must be at least {min_value}.",
+    }
+
+    def to_internal_value(self, data: Any) -> int:
+        """Return the number as it came."""
+        if type(data) is not int:  # a boolean is an int to isinstance
+            self.fail("invalid")
+        return data
+
+
+class QueryWhole(Whole):
+    """An integer in a query string."""
+
+    def to_internal_value(self, data: Any) -> int:
+        """Read the digits."""
+        if not isinstance(data, str) or _WHOLE.fullmatch(data) is None:
+            self.fail("invalid")
+        return int(data)
+
+
+class OneOf(serializers.ChoiceField):
+    """One of a few words, spelled exactly so."""
+
+    def __init__(self, choices: Any, **kwargs: Any) -> None:
+        super().__init__(choices, **kwargs)
+        self.error_messages["invalid_choice"] = f"This must be one of {', '.join(map(str, self.choices))}."
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the word."""
+        if not isinstance(data, str) or data not in self.choices:
+            self.fail("invalid_choice")
+        return data
+
+
+class Moment(serializers.DateTimeField):
+    """A point in time; one without an offset is UTC (contract rest-v2 §4.1)."""
+
+    default_error_messages = {"invalid": "This must be a date and time such as 2027-01-31T12:00:00Z."}
+
+    def to_internal_value(self, value: Any) -> datetime:
+        """Return the moment in UTC."""
+        if not isinstance(value, str) or _MOMENT.fullmatch(value) is None:
+            self.fail("invalid")
+        try:
+            moment = datetime.fromisoformat(value)
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        except (ValueError, OverflowError):  # the 31st of February; the year 0 in UTC
+            self.fail("invalid")
+
+
+@extend_schema_field({"type": "string", "format": "byte", "example": encode_id("Space", 7)})
+class WireId(Text):
+    """The id of a row of one model, as clients know it; becomes the row's number."""
+
+    def __init__(self, type_name: str, **kwargs: Any) -> None:
+        self.type_name = type_name
+        super().__init__(max_length=200, **kwargs)
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        """Check the text, then what it says."""
+        text = super().run_validation(data)
+        if not isinstance(text, str):
+            return text  # left out, and allowed to be
+        try:
+            return decode_id(text, self.type_name)
+        except Invalid as error:
+            raise serializers.ValidationError(error.detail) from None
+
+
+class PageQuery(Shape):
+    """The two parameters of every list."""
+
+    limit = QueryWhole(min_value=1, max_value=MAX_LIMIT, default=DEFAULT_LIMIT, help_text="How many to return.")
+    cursor = Text(
+        max_length=MAX_CURSOR,
+        allow_blank=True,
+        default="",
+        help_text="`next_cursor` of the page before. Keep the filters the same from page to page.",
+    )
+
+
+class Absent(serializers.Serializer[Any]):
+    """An answer whose properties are left out, rather than null, where there is nothing to say."""
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        """Dress the instance without its empty properties."""
+        return {name: value for name, value in super().to_representation(instance).items() if value is not None}
+
+
+class Pagination(serializers.Serializer[Any]):
+    """Whether there is more of a list, and where."""
+
+    has_more = serializers.BooleanField()
+    next_cursor = serializers.CharField(required=False, help_text="Present when `has_more` is true.")
+
+
+def cleaned(shape: type[Shape], data: Any) -> dict[str, Any]:
+    """Return what a request says, checked.
+
+    Raises:
+        Malformed: with every fault found.
+    """
+    serializer = shape(data=data)
+    if not serializer.is_valid():
+        raise Malformed(list(_faults(serializer.errors)))
+    checked: dict[str, Any] = serializer.validated_data
+    return checked
+
+
+def _faults(errors: Any, where: tuple[str | int, ...] = ()) -> Iterator[Fault]:
+    """Flatten what serializers say: objects by name, lists by index, leaves as lists of sentences."""
+    if isinstance(errors, Mapping):
+        for name, inner in errors.items():
+            step = () if name == api_settings.NON_FIELD_ERRORS_KEY else (name,)
+            yield from _faults(inner, (*where, *step))
+        return
+    for message in errors if isinstance(errors, list) else [errors]:
+        yield Fault(where, str(message))
+
+
+def _shown(name: Any) -> str:
+    return "".join(letter if letter.isprintable() else "�" for letter in str(name))[:_NAME_SHOWN]

@@ -1,0 +1,344 @@
+"""What travels about keys (contract rest-v2 §5): requests as strict shapes, answers without empty properties."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field
+from rest_framework import serializers
+
+from accounts.models import Role
+from accounts.rest.shapes import Absent, Moment, OneOf, PageQuery, Pagination, Shape, Text, Whole, WireId
+from accounts.roles import PREDEFINED, Level, RoleName
+from accounts.wire import encode_id
+from apikeys.lifecycle import MAX_DESCRIPTION, MAX_GRACE, MAX_NAME, MAX_SCOPES
+from apikeys.models import ApiKey, KeyKind
+from apikeys.policy import KeyBindings
+
+# The wire knows two of the three (contract rest-v2 §5.1).
+WIRE_STATUSES = ("ACTIVE", "REVOKED")
+
+
+@dataclass(frozen=True)
+class RoleChoice:
+    """A role as a request names it: a predefined one by name, or a custom one by number."""
+
+    name: RoleName | None = None
+    number: int | None = None
+
+
+def _names(level: Level) -> list[str]:
+    return [role.name.value for role in reversed(PREDEFINED) if role.level == level]
+
+
+class PredefinedAccountRole(Shape):
+    """A predefined role of the account."""
+
+    type = OneOf(["PREDEFINED"])
+    name = OneOf(_names(Level.ACCOUNT))
+
+
+class PredefinedOrganizationRole(Shape):
+    """A predefined role in an organization."""
+
+    type = OneOf(["PREDEFINED"])
+    name = OneOf(_names(Level.ORGANIZATION))
+
+
+class PredefinedSpaceRole(Shape):
+    """A predefined role in a space."""
+
+    type = OneOf(["PREDEFINED"])
+    name = OneOf(_names(Level.SPACE))
+
+
+class CustomRole(Shape):
+    """A role of the account's own."""
+
+    type = OneOf(["CUSTOM"])
+    id = WireId("Role")
+
+
+class _RoleField(serializers.Field[RoleChoice, Any, Any, Any]):
+    """A role object: which of the two shapes it has, ``type`` says."""
+
+    predefined: ClassVar[type[Shape]]
+    default_error_messages = {
+        "invalid": "This must be a role: an object with a type.",
+        "type": "This must be PREDEFINED or CUSTOM.",
+    }
+
+    def to_internal_value(self, data: Any) -> RoleChoice:
+        """Return which role is meant; whether there is such a custom role is not asked here."""
+        if not isinstance(data, Mapping):
+            self.fail("invalid")
+        kind = data.get("type")
+        shapes: dict[Any, type[Shape]] = {"PREDEFINED": self.predefined, "CUSTOM": CustomRole}
+        if not isinstance(kind, str) or kind not in shapes:
+            raise serializers.ValidationError({"type": [self.error_messages["type"]]})
+        value = shapes[kind]().run_validation(data)
+        return RoleChoice(number=value["id"]) if kind == "CUSTOM" else RoleChoice(name=RoleName(value["name"]))
+
+    def to_representation(self, value: RoleChoice) -> Any:
+        """Do nothing: requests are not answered with."""
+        raise NotImplementedError
+
+
+def _role_schema(name: str, predefined: type[Shape]) -> Any:
+    return PolymorphicProxySerializer(
+        component_name=name,
+        serializers={"PREDEFINED": predefined, "CUSTOM": CustomRole},
+        resource_type_field_name="type",
+    )
+
+
+@extend_schema_field(_role_schema("AccountRole", PredefinedAccountRole))
+class AccountRoleField(_RoleField):
+    """A role of the account."""
+
+    predefined = PredefinedAccountRole
+
+
+@extend_schema_field(_role_schema("OrganizationRole", PredefinedOrganizationRole))
+class OrganizationRoleField(_RoleField):
+    """A role in an organization."""
+
+    predefined = PredefinedOrganizationRole
+
+
+@extend_schema_field(_role_schema("SpaceRole", PredefinedSpaceRole))
+class SpaceRoleField(_RoleField):
+    """A role in a space."""
+
+    predefined = PredefinedSpaceRole
+
+
+class CreateUserKey(Shape):
+    """A key that is its person."""
+
+    key_type = OneOf(["USER"])
+    name = Text(max_length=MAX_NAME)
+    description = Text(max_length=MAX_DESCRIPTION, allow_blank=True, required=False, multiline=True)
+    expires_at = Moment(
+        required=False,
+        help_text="In the future; without an offset it is UTC. Left out: never, or the account's longest lifetime.",
+    )
+
+
+class ServiceKeySpace(Shape):
+    """A space that a service key shall open, and with which role."""
+
+    space_id = WireId("Space")
+    role = SpaceRoleField(required=False, help_text="Left out: MEMBER. Not above your own, and not ANNOTATOR.")
+
+
+class ServiceKeyOrganization(Shape):
+    """An organization that a service key shall open, with which role, and in which of its spaces."""
+
+    org_id = WireId("Organization")
+    role = OrganizationRoleField(
+        required=False, help_text="Left out: READ_ONLY. Not above your own, not ANNOTATOR, and not a custom role."
+    )
+    spaces = serializers.ListField(child=ServiceKeySpace(), min_length=1, max_length=MAX_SCOPES)
+
+
+class CreateServiceKey(CreateUserKey):
+    """A key with a bot user of its own."""
+
+    key_type = OneOf(["SERVICE"])
+    account_role = AccountRoleField(
+        required=False, help_text="Left out: MEMBER. Not above your own; ADMIN or MEMBER, and not a custom role."
+    )
+    organizations = serializers.ListField(child=ServiceKeyOrganization(), min_length=1, max_length=MAX_SCOPES)
+
+
+class RefreshKey(Shape):
+    """How the new secret shall live, and how long the old one goes on."""
+
+    expires_at = Moment(
+        required=False,
+        help_text="Required when the key expires already, and never later than that. Left out: never.",
+    )
+    grace_period_seconds = Whole(
+        required=False,
+        min_value=0,
+        max_value=int(MAX_GRACE.total_seconds()),
+        help_text="How long the old secret goes on. Left out or 0: it dies at once.",
+    )
+
+
+class KeyQuery(PageQuery):
+    """Which keys to list."""
+
+    key_type = OneOf(
+        KeyKind.values, required=False, help_text="Left out: USER; with `space_id`, SERVICE, which is all there is."
+    )
+    status = OneOf(
+        WIRE_STATUSES,
+        default="ACTIVE",
+        help_text="ACTIVE: valid for use. REVOKED: ended by somebody. Keys that have expired are in neither.",
+    )
+    space_id = WireId("Space", required=False, help_text="Service keys bound to this space.")
+    user_id = WireId(
+        "User",
+        required=False,
+        help_text="With `space_id`: keys that this user made. Without: this user's keys, for account admins only.",
+    )
+
+
+class RoleOut(Absent):
+    """A role somebody has."""
+
+    type = serializers.ChoiceField(["PREDEFINED", "CUSTOM"])
+    name = serializers.CharField()
+    id = serializers.CharField(required=False, help_text="Of a custom role.")
+
+    def to_representation(self, instance: Role) -> dict[str, Any]:
+        """Dress a row of the roles table."""
+        if instance.is_predefined:
+            return {"type": "PREDEFINED", "name": instance.name}
+        return {"type": "CUSTOM", "id": encode_id("Role", instance.pk), "name": instance.name}
+
+
+class BotSpaceOut(serializers.Serializer[Any]):
+    """A space a bot is in."""
+
+    space_id = serializers.CharField()
+    role = RoleOut()
+
+
+class BotOrganizationOut(serializers.Serializer[Any]):
+    """An organization a bot is in."""
+
+    org_id = serializers.CharField()
+    role = RoleOut()
+    spaces = BotSpaceOut(many=True)
+
+
+class BotOut(serializers.Serializer[Any]):
+    """The bot user of a service key. Without a name it could not be resolved, and its role is a placeholder."""
+
+    id = serializers.CharField()
+    name = serializers.CharField()
+    account_role = RoleOut()
+    organizations = BotOrganizationOut(
+        many=True,
+        help_text="Always empty in a list with `space_id`: the bot may be in places that you cannot see.",
+    )
+
+
+class RefreshedKeyOut(Absent):
+    """A key, without its bot. Needs ``at`` in its context: what a key is depends on the time."""
+
+    id = serializers.CharField(source="wire_id")
+    name = serializers.CharField()
+    description = serializers.SerializerMethodField()
+    key_type = serializers.ChoiceField(KeyKind.values, source="kind")
+    status = serializers.SerializerMethodField()
+    redacted_key = serializers.CharField(help_text="First six characters, three dots, last three.")
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(required=False, help_text="Absent: never.")
+    created_by_user_id = serializers.SerializerMethodField()
+    last_used_at = serializers.SerializerMethodField()
+
+    def get_description(self, key: ApiKey) -> str | None:
+        """Return the description, if there is one."""
+        return key.description or None
+
+    @extend_schema_field(serializers.ChoiceField(WIRE_STATUSES))
+    def get_status(self, key: ApiKey) -> str:
+        """Return what the key is now."""
+        at: datetime = self.context["at"]
+        return key.status(at=at).value
+
+    def get_created_by_user_id(self, key: ApiKey) -> str | None:
+        """Return who made the key, unless they are gone."""
+        return encode_id("User", key.created_by_id) if key.created_by_id else None
+
+    @extend_schema_field(serializers.DateTimeField(help_text="Approximate. Absent: unused."))
+    def get_last_used_at(self, key: ApiKey) -> str | None:
+        """Return when the key was last used, if it was."""
+        use = getattr(key, "use", None)
+        return serializers.DateTimeField().to_representation(use.last_used_at) if use else None
+
+
+class UserKeyOut(RefreshedKeyOut):
+    """A person's key."""
+
+    key_type = serializers.ChoiceField(["USER"], source="kind")
+
+
+class ServiceKeyOut(RefreshedKeyOut):
+    """A service key. Needs ``bots`` in its context: what :func:`bot_out` returned, by key number."""
+
+    key_type = serializers.ChoiceField(["SERVICE"], source="kind")
+    bot_user = serializers.SerializerMethodField()
+
+    @extend_schema_field(BotOut)
+    def get_bot_user(self, key: ApiKey) -> dict[str, Any]:
+        """Return the bot the key belongs to."""
+        bots: dict[int, dict[str, Any]] = self.context["bots"]
+        return bots[key.pk]
+
+
+# The secret is put next to what these serializers return, never into one: their data may end up in a log or a report.
+
+
+class CreatedUserKey(UserKeyOut):
+    """A person's new key."""
+
+    key = serializers.CharField(read_only=True, help_text="The full key. Shown here and never again.")
+
+
+class CreatedServiceKey(ServiceKeyOut):
+    """A new service key."""
+
+    key = serializers.CharField(read_only=True, help_text="The full key. Shown here and never again.")
+
+
+class RefreshedKey(RefreshedKeyOut):
+    """A key with a new secret."""
+
+    key = serializers.CharField(read_only=True, help_text="The full new key. Shown here and never again.")
+
+
+class KeyPage(serializers.Serializer[Any]):
+    """One page of keys."""
+
+    api_keys = PolymorphicProxySerializer(
+        component_name="ApiKey",
+        serializers={"USER": UserKeyOut, "SERVICE": ServiceKeyOut},
+        resource_type_field_name="key_type",
+        many=True,
+    )
+    pagination = Pagination()
+
+
+def bot_out(key: ApiKey, bindings: KeyBindings, *, with_scopes: bool = True) -> dict[str, Any]:
+    """Dress a service key's bot (contract rest-v2 §5.1 and §5.2). One that is nobody any more gets a placeholder."""
+    role = bindings.account_role
+    return {
+        "id": encode_id("User", key.owner_id),
+        "name": key.owner.name if role else "",
+        "account_role": RoleOut(role).data if role else {"type": "PREDEFINED", "name": RoleName.MEMBER.value},
+        "organizations": _organizations_out(bindings) if role and with_scopes else [],
+    }
+
+
+def _organizations_out(bindings: KeyBindings) -> list[dict[str, Any]]:
+    found: dict[int, dict[str, Any]] = {
+        organization.pk: {
+            "org_id": encode_id("Organization", organization.pk),
+            "role": RoleOut(role).data,
+            "spaces": [],
+        }
+        for organization, role in bindings.organizations
+    }
+    for space, role in bindings.spaces:
+        if space.organization_id in found:
+            one = {"space_id": encode_id("Space", space.pk), "role": RoleOut(role).data}
+            found[space.organization_id]["spaces"].append(one)
+    return list(found.values())
