@@ -224,10 +224,30 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("ARIZEKEYS_EMAIL_FROM", "arizekeys@
 
 # The API
 
+# What REST is made of. Only a key opens it, whoever calls gets JSON, and every error is a problem document.
 REST_FRAMEWORK: dict[str, Any] = {
-    # Filled in together with arizekeys/rest.py.
+    "DEFAULT_AUTHENTICATION_CLASSES": ["apikeys.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.rest.access.DeclaredAccess"],
+    "DEFAULT_PARSER_CLASSES": ["arizekeys.rest.StrictJson"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "arizekeys.rest.AnyAccept",
+    "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "arizekeys.rest.problem",
+    "URL_FORMAT_OVERRIDE": None,  # no ?format=: there is one
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
-SPECTACULAR_SETTINGS: dict[str, Any] = {"TITLE": "arizekeys", "VERSION": "2"}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "arizekeys",
+    "DESCRIPTION": "API keys, and the organizations and spaces they open. Errors are RFC 9457 problem documents.",
+    "VERSION": "2",
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/v2",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [],  # a word list stays where it is used, instead of getting a made-up name
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "SORT_OPERATION_PARAMETERS": False,
+}
 
 # Logs: everything to standard error, through the filter that takes keys out.
 

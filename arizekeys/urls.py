@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path, re_path
 
+from accounts.rest.views import NoSuchAddress
+from arizekeys import docs
 from arizekeys.health import healthz
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("admin/", admin.site.urls),
+    path("v2/", include("apikeys.rest.urls")),
+    path("v2/", include("accounts.rest.urls")),
+    re_path(r"^v2(?:/|$)", NoSuchAddress.as_view(), name="no-such-address"),
+    path("openapi.json", docs.Document.as_view(), name="openapi"),
+    path("docs/api", docs.reference, name="api-reference"),
+    path("docs/errors", docs.errors, name="errors"),
 ]
