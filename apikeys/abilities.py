@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.db.models import Exists, OuterRef
 
 from accounts.actors import Actor
-from accounts.models import AccountBinding, Organization, Role, Space, SpaceBinding, User
+from accounts.models import Account, AccountBinding, Organization, Role, Space, SpaceBinding, User
 from accounts.permissions import permitted
 from accounts.roles import Level, RoleName
 from accounts.standing import Standing
@@ -68,13 +68,16 @@ def of_service_key(
     spaces: Sequence[tuple[Space, Role | None]],
     organizations: Sequence[tuple[Organization, Role | None]],
     account_role: Role | None,
+    account: Account,
 ) -> list[Line]:
     """Say what a service key with these roles opens."""
     if account_role is not None and account_role.is_admin:
-        lines = [Line("Everything, in every organization and space: its Account Role is Admin.")]
+        lines = [Line(f"Everything, in every organization and space of {account}: its Account Role is Admin.")]
     else:
         lines = [Line(_says([role]), _place(space)) for space, role in spaces if role is not None]
         lines += [_through_organization(organization, role) for organization, role in organizations if role is not None]
+        if account_role is not None:
+            lines.append(Line(f"{_says([account_role])} This is its Account Role.", f"the account {account}"))
         lines.append(Line("Nothing anywhere else.", cannot=True))
     lines.append(Line("It acts as a bot user of its own, and goes on working when you leave.", cannot=True))
     return lines

@@ -305,9 +305,11 @@ class ServiceGrants:
         roles = [role for role in self._roles(Level.SPACE) if role.name != RoleName.ANNOTATOR or not role.is_predefined]
         role, choices = self._choose(roles, wanted, Level.SPACE, space)
         highest = next((one for one in roles if one.is_predefined and self.standing.covers(one, space)), None)
-        note = ""
+        # The organization is named, since two may have a space of the same name.
+        note = f"In {space.organization}."
         if highest and any(choice.disabled for choice in choices):
-            note = f"You are {_article(highest.label)} {highest.label} here: that is the highest role you can give."
+            mine = f"{_article(highest.label)} {highest.label}"
+            note = f"In {space.organization}, where you are {mine}: that is the highest role you can give."
         return GrantRow(number, space, role, choices, self._groups(space), note)
 
     def _organization_row(self, organization: Organization) -> OrganizationRow:

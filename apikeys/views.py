@@ -218,6 +218,7 @@ class _NewKeyPage:
                     [(row.space, row.role) for row in self.grants.rows],
                     [(row.organization, row.role) for row in self.grants.organizations],
                     self.grants.account_role,
+                    self.standing.account,
                 ),
             },
         }
