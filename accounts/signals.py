@@ -20,3 +20,7 @@ person_leaving = Signal()
 
 # Sent before anybody decides; receivers return Consequences. Arguments: user, account, at.
 removal_considered = Signal()
+
+# Sent when somebody who is no account admin reads their own history; receivers return a type name as audit events
+# use it and a queryset of row numbers that are the person's. Arguments: user, account.
+own_targets = Signal()

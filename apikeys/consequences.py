@@ -1,9 +1,11 @@
-"""What happens to keys when a person leaves an account: the answer to the ground floor's signals."""
+"""What becomes of keys when a person leaves, and which keys are whose: answers to the ground floor's signals."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+
+from django.db.models import Q, QuerySet
 
 from accounts.actors import Actor
 from accounts.models import Account, User
@@ -26,6 +28,12 @@ def on_considering(*, user: User, account: Account, at: datetime, **_: Any) -> C
         stops=_names(live.filter(owner=user, kind=KeyKind.USER)),
         goes_on=_names(live.filter(created_by=user, kind=KeyKind.SERVICE)),
     )
+
+
+def on_reading_own_history(*, user: User, account: Account, **_: Any) -> tuple[str, QuerySet[ApiKey, int]]:
+    """Say which keys are the person's: those they own and the service keys they made."""
+    own = ApiKey.objects.filter(Q(owner=user) | Q(kind=KeyKind.SERVICE, created_by=user), account=account)
+    return ApiKey.__name__, own.values_list("pk", flat=True)
 
 
 def _names(keys: ApiKeyQuerySet) -> tuple[str, ...]:
