@@ -263,6 +263,27 @@ def invite_person(
     return Invitation(user=user, needs_password=user.joined_at is None)
 
 
+@verb(Tag.PERSON_INVITED)
+def resend_invitation(actor: Actor, *, user: User, at: datetime) -> None:
+    """Make the link sent before void and let the invitation run anew; the door sends the mail.
+
+    Raises:
+        Forbidden: the actor may not invite.
+        NotFound: the person is not in the account.
+        NotAllowed: the person has signed in already, or is deactivated.
+    """
+    account = actor.require_account()
+    require(actor, Permission.USER_CREATE, account)
+    user = find_member(actor, user.pk)
+    user = User.objects.select_for_update().get(pk=user.pk)
+    if user.is_bot or user.joined_at is not None or not user.is_active:
+        raise NotAllowed(f"{user.name} needs no invitation: only somebody who has not joined yet does.")
+    # Unusable passwords are random, and the link's token is made from them.
+    user.set_unusable_password()
+    user.save(update_fields=["password"])
+    record(actor, Tag.PERSON_INVITED, user, at=at, again=True)
+
+
 def consequences_of_removal(user: User, account: Account, *, at: datetime) -> Consequences:
     """Say what stops and what goes on when a person is removed, before anybody decides."""
     sent = removal_considered.send(sender=User, user=user, account=account, at=at)
