@@ -1,0 +1,255 @@
+"""Reading the audit trail: who may see which events, narrowing them down, and telling them in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from django.db.models import Q, QuerySet
+
+from accounts.actors import Actor
+from accounts.audit import Tag, door_label, history
+from accounts.models import AuditEvent, User
+from accounts.roles import PREDEFINED
+from accounts.signals import own_targets
+from accounts.standing import standing_of
+from accounts.wire import encode_id
+
+KEY_TYPE = "ApiKey"
+_ROLE_LABELS = {(row.level.value, row.name.value): row.label for row in PREDEFINED}
+_GROUPS = {
+    "key": "Keys",
+    "person": "People",
+    "role": "Roles",
+    "developer": "Developer access",
+    "account": "Account",
+    "organization": "Organizations",
+    "space": "Spaces",
+    "session": "Sign-in",
+    "password": "Passwords",
+    "audit": "Audit log",
+}
+_WORDS = {
+    "account_role": "Account role",
+    "because": "Because",
+    "bot": "Bot user",
+    "developer_access_locked": "Developer access lock",
+    "email": "E-mail",
+    "expires_at": "Expires",
+    "grace_seconds": "Old secret works for",
+    "is_private": "Private",
+    "is_staff": "Operator",
+    "is_superuser": "Superuser",
+    "kind": "Kind",
+    "max_key_lifetime_days": "Longest life of a key",
+    "max_keys_per_hour": "Keys per hour",
+    "max_live_keys": "Live keys",
+    "redacted_key": "Key now reads",
+    "said": "Answer",
+    "where": "Seen in",
+}
+_REASONS = {
+    "locked": "Too many wrong passwords before",
+    "unknown": "Nobody has this address",
+    "inactive": "The person is deactivated",
+    "invited": "The invitation was not accepted yet",
+    "password": "Wrong password",
+}
+_KINDS = {"USER": "User key", "SERVICE": "Service key"}
+_SWITCHES = frozenset({"developer_access_locked"})
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What a reading of the trail is narrowed to. Both ends of the time range are inclusive."""
+
+    person: str = ""
+    action: str = ""  # a tag, or the subject of many
+    outcome: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    key_id: int | None = None
+
+    def apply(self, events: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
+        """Return the events that match."""
+        if self.person:
+            people = User.objects.filter(Q(email__icontains=self.person) | Q(name__icontains=self.person)).values("pk")
+            events = events.filter(Q(actor_id__in=people) | Q(target_type="User", target_id__in=people))
+        if self.action in Tag.values:
+            events = events.filter(tag=self.action)
+        elif self.action:
+            events = events.filter(tag__startswith=f"{self.action}:")
+        if self.outcome:
+            events = events.filter(outcome=self.outcome)
+        if self.since:
+            events = events.filter(at__gte=self.since)
+        if self.until:
+            events = events.filter(at__lte=self.until)
+        if self.key_id is not None:
+            events = events.filter(Q(target_type=KEY_TYPE, target_id=self.key_id) | Q(key_id=self.key_id))
+        return events
+
+    def described(self) -> dict[str, str]:
+        """Return the filter in words, for the event that records an export."""
+        said = {
+            "person": self.person,
+            "action": self.action,
+            "outcome": self.outcome,
+            "since": self.since.isoformat() if self.since else "",
+            "until": self.until.isoformat() if self.until else "",
+            "key": encode_id(KEY_TYPE, self.key_id) if self.key_id else "",
+        }
+        return {name: value for name, value in said.items() if value}
+
+
+@dataclass(frozen=True)
+class Told:
+    """One event as a page shows it."""
+
+    event: AuditEvent
+    name: str
+    email: str
+    action: str
+    target: str
+    door: str
+    facts: list[tuple[str, str]]
+    key: str
+    target_key: str
+
+    @property
+    def refused(self) -> bool:
+        """Whether somebody was told no."""
+        return self.event.outcome == "REFUSED"
+
+
+def sees_everything(actor: Actor) -> bool:
+    """Whether the actor reads the whole account's trail: its admins, and operators."""
+    return standing_of(actor).is_account_admin
+
+
+def visible_events(actor: Actor) -> QuerySet[AuditEvent]:
+    """Return the events the actor may read: all of the account's for its admins.
+
+    Everybody else reads what they did, what was done to them, and what was done to keys that are theirs.
+    """
+    account = actor.require_account()
+    events = history(account)
+    if sees_everything(actor) or actor.user is None:
+        return events
+    mine = Q(actor_id=actor.user.pk) | Q(target_type="User", target_id=actor.user.pk)
+    for _, answer in own_targets.send(sender=User, user=actor.user, account=account):
+        type_name, numbers = cast(tuple[str, QuerySet[Any]], answer)  # the stubs take every answer for a string
+        mine |= Q(target_type=type_name, target_id__in=numbers)
+    return events.filter(mine)
+
+
+def actions() -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return the actions there are, by subject, for a list to choose from."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for tag in Tag:
+        subject = tag.value.split(":")[0]
+        if subject in _GROUPS:
+            found.setdefault(subject, []).append((tag.value, str(tag.label)))
+    return [
+        (_GROUPS[subject], [(subject, f"Everything: {_GROUPS[subject].lower()}"), *tags] if len(tags) > 1 else tags)
+        for subject, tags in found.items()
+    ]
+
+
+def action_label(tag: str) -> str:
+    """Return the name pages give an action."""
+    return str(Tag(tag).label) if tag in Tag.values else tag
+
+
+def tell(event: AuditEvent) -> Told:
+    """Dress an event in words."""
+    name, _, email = event.actor_label.partition(" <")
+    return Told(
+        event=event,
+        name=name,
+        email=email.rstrip(">"),
+        action=action_label(event.tag),
+        target=event.target_label,
+        door=door_label(event.door),
+        facts=list(facts(event)),
+        key=encode_id(KEY_TYPE, event.key_id) if event.key_id else "",
+        target_key=encode_id(KEY_TYPE, event.target_id) if event.target_type == KEY_TYPE and event.target_id else "",
+    )
+
+
+def facts(event: AuditEvent) -> Iterator[tuple[str, str]]:
+    """Yield what the event's details say, as a name and a value each, changes as "before → after"."""
+    details: dict[str, Any] = dict(event.details)
+    level = str(details.pop("level", ""))
+    if event.outcome == "REFUSED":
+        reason = str(details.pop("reason", ""))
+        yield "Refused", str(details.pop("said", "")) or _REASONS.get(reason, reason)
+    if "scope" in details:
+        scope = str(details.pop("scope"))
+        details.pop("scope_id", None)
+        yield level.title() or "Where", scope
+    if "role" in details:
+        role, before = _role(level or "ACCOUNT", details.pop("role")), details.pop("before", None)
+        yield "Role", f"{_role(level, before)} → {role}" if before else role
+    before, after = details.pop("before", None), details.pop("after", None)
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for name in after:
+            if before.get(name) != after[name]:
+                yield _word(name), f"{_value(name, before.get(name))} → {_value(name, after[name])}"
+    elif after is not None:
+        yield "Changed", f"{_onoff(before)} → {_onoff(after)}"
+    yield from _places(details.pop("organizations", None))
+    details.pop("bot", None)
+    for name, value in details.items():
+        if value not in ("", None, [], {}) or name == "expires_at":
+            yield _word(name), _value(name, value)
+
+
+def _places(organizations: Any) -> Iterator[tuple[str, str]]:
+    for organization in organizations or ():
+        yield "Organization", f"{organization['name']}: {_role('ORGANIZATION', organization['role'])}"
+        for space in organization.get("spaces", ()):
+            yield "Space", f"{space['name']}: {_role('SPACE', space['role'])}"
+
+
+def _role(level: str, name: Any) -> str:
+    return _ROLE_LABELS.get((level, str(name)), str(name))
+
+
+def _word(name: str) -> str:
+    return _WORDS.get(name, name.replace("_", " ").capitalize())
+
+
+def _onoff(value: Any) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
+
+
+def _value(name: str, value: Any) -> str:
+    if name == "kind":
+        return _KINDS.get(str(value), str(value))
+    if name == "account_role":
+        return _role("ACCOUNT", value)
+    if name == "grace_seconds":
+        return f"{value} seconds" if value else "not at all"
+    if name == "max_key_lifetime_days":
+        return f"{value} days" if value else "unlimited"
+    if value is None or value == "":
+        return "never" if name == "expires_at" else "nothing"
+    if name == "expires_at":
+        return _moment(str(value))
+    if isinstance(value, bool):
+        return _onoff(value) if name in _SWITCHES else ("yes" if value else "no")
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_word(str(part)).lower()} {_value(str(part), item)}" for part, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    return str(value)
+
+
+def _moment(text: str) -> str:
+    try:
+        return f"{datetime.fromisoformat(text):%-d %B %Y, %H:%M} UTC"
+    except ValueError:
+        return text
