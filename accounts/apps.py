@@ -15,7 +15,10 @@ class AccountsConfig(AppConfig):
     verbose_name = "Accounts"
 
     def ready(self) -> None:
-        """Fill the roles table after every migration."""
+        """Fill the roles table after every migration, and listen to sign-ins."""
+        from accounts import recent, sessions  # -- app ready; importing them connects their receivers
+
+        _ = recent, sessions
         post_migrate.connect(_fill, sender=self, dispatch_uid="accounts.fill_roles")
 
 

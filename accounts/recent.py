@@ -1,4 +1,4 @@
-"""Recent sign-in: what hands out credentials wants a password newer than ``REAUTH_MINUTES`` (security.md 38).
+"""Recent sign-in: handing out or changing access wants a password newer than ``REAUTH_MINUTES`` (security.md 38).
 
 The session keeps when its person last proved who they are, as Unix seconds under ``AUTHENTICATED_AT``. Signing in sets
 it; the confirm-password page (``accounts:confirm``, given ``?next=``) sets it again by calling ``note_proof``.
@@ -21,7 +21,6 @@ from django.urls import reverse
 P = ParamSpec("P")
 
 AUTHENTICATED_AT = "authenticated_at"
-REAUTH_MINUTES = 60
 # A form opened just in time may be filled in slowly: it is judged later than its page, so that nothing typed is lost.
 FORM_MINUTES = 15
 
@@ -33,7 +32,7 @@ def note_proof(request: HttpRequest) -> None:
 
 def is_recent(request: HttpRequest) -> bool:
     """Whether the proof is new enough for what is asked: a little longer for a form sent than for its page."""
-    minutes: int = getattr(settings, "REAUTH_MINUTES", REAUTH_MINUTES)
+    minutes: int = settings.REAUTH_MINUTES
     if request.method == "POST":
         minutes += FORM_MINUTES
     proved_at = request.session.get(AUTHENTICATED_AT)
@@ -47,13 +46,19 @@ def recent_login_required(
 
     @wraps(view)
     def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-        if is_recent(request):
-            return view(request, *args, **kwargs)
-        # After a form, back to its page: a redirect cannot carry what was typed.
-        back = request.path if request.method == "POST" else request.get_full_path()
-        return HttpResponseRedirect(f"{reverse('accounts:confirm')}?{urlencode({'next': back})}")
+        return view(request, *args, **kwargs) if is_recent(request) else to_confirmation(request)
 
     return guarded
+
+
+def to_confirmation(request: HttpRequest, *, back: str = "") -> HttpResponseRedirect:
+    """Send the person to the confirm-password page, and from there to ``back``.
+
+    After a form, back to its page: a redirect cannot carry what was typed, so the page says that nothing was done.
+    """
+    sent = request.method == "POST"
+    asked: dict[str, Any] = {"next": back or (request.path if sent else request.get_full_path())}
+    return HttpResponseRedirect(f"{reverse('accounts:confirm')}?{urlencode(asked | ({'sent': 1} if sent else {}))}")
 
 
 @receiver(user_logged_in)

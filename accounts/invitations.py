@@ -1,0 +1,97 @@
+"""Invitations: the link that lets an invited person set a first password, and how far one has come.
+
+The link works once, for seven days, and only for what was true when it was made: setting a password, sending the
+invitation again, joining or leaving an account all make it void.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urljoin
+
+from django.contrib.auth.tokens import PasswordResetTokenGenerator
+from django.core.signing import BadSignature, TimestampSigner
+from django.db.models import Max
+from django.urls import reverse
+from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+
+from accounts.actors import Actor, accounts_of
+from accounts.audit import Tag
+from accounts.models import Account, AuditEvent, User
+from accounts.standing import standing_of
+
+LIFETIME = timedelta(days=7)
+
+
+class InvitationTokens(PasswordResetTokenGenerator):
+    """Tokens like Django's for resetting passwords, with a life and a salt of their own."""
+
+    key_salt = "accounts.invitations"
+
+    def make_token(self, user: Any) -> str:
+        """Return a token for an invited person."""
+        return self._signer().sign(self._state(user))
+
+    def check_token(self, user: Any, token: str | None) -> bool:
+        """Whether the token is this person's, recent, unused and still true."""
+        if not isinstance(user, User) or not token or not is_pending(user):
+            return False
+        try:
+            state = self._signer().unsign(token, max_age=LIFETIME)
+        except BadSignature:
+            return False
+        return constant_time_compare(state, self._state(user))
+
+    def _signer(self) -> TimestampSigner:
+        return TimestampSigner(sep=".", salt=self.key_salt)
+
+    def _state(self, user: User) -> str:
+        # The accounts are in it since the link may be shown to an admin of one: it must not open another.
+        accounts = ",".join(str(account.pk) for account in accounts_of(user))
+        facts = (
+            f"{user.pk}|{user.email}|{user.password}|{user.joined_at}|{user.is_staff}|{user.is_superuser}|{accounts}"
+        )
+        return salted_hmac(self.key_salt, facts, algorithm="sha256").hexdigest()[:32]
+
+
+tokens = InvitationTokens()
+
+
+def is_pending(user: User) -> bool:
+    """Whether the person was invited and has not set a password yet."""
+    return not user.is_bot and user.is_active and user.joined_at is None
+
+
+def link(user: User, base_url: str) -> str:
+    """Return the address at which the invited person sets a password. It is a credential: mail it, never log it."""
+    uid = urlsafe_base64_encode(force_bytes(user.pk))
+    path = reverse("accounts:invite-accept", kwargs={"uidb64": uid, "token": tokens.make_token(user)})
+    return urljoin(base_url, path)
+
+
+def may_be_shown(actor: Actor, user: User) -> bool:
+    """Whether the actor may hold the person's link in their own hands.
+
+    Whoever has it can become that person. So only those who can do anything in the account anyway see it, and only
+    for somebody who is nowhere else.
+    """
+    account = actor.require_account()
+    if user.is_staff or user.is_superuser or not is_pending(user):
+        return False
+    return standing_of(actor).is_account_admin and accounts_of(user) == [account]
+
+
+def sent_at(account: Account, users: Iterable[User]) -> dict[int, datetime]:
+    """Return when each invited person was last sent the invitation: one query for any number of people."""
+    numbers = [user.pk for user in users if is_pending(user)]
+    if not numbers:
+        return {}
+    events = AuditEvent.objects.filter(
+        account_id=account.pk, tag=Tag.PERSON_INVITED, outcome="SUCCEEDED", target_type="User", target_id__in=numbers
+    )
+    found = events.values("target_id").annotate(latest=Max("at")).values_list("target_id", "latest")
+    return {number: latest for number, latest in found if number is not None}
