@@ -111,6 +111,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "accounts.scope.switch",
             ]
         },
     }
@@ -132,6 +133,10 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = "apikeys:list"
 LOGOUT_REDIRECT_URL = "accounts:login"
+PASSWORD_RESET_TIMEOUT = 30 * 60  # seconds (contract rest-v2 §6)
+
+# How long a sign-in counts as recent for what hands out or changes credentials.
+REAUTH_MINUTES = env.number("ARIZEKEYS_REAUTH_MINUTES", 60, minimum=1)
 
 # Ten wrong passwords for one name from one address close that door for a quarter of an hour. Name and address together,
 # so that nobody can lock a person out from elsewhere.
@@ -139,6 +144,8 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_USERNAME_FORM_FIELD = "username"  # what Django's sign-in form calls the field, whatever the model's is called
+AXES_USERNAME_CALLABLE = "accounts.sessions.attempted_name"  # one count for all spellings of an address
+AXES_LOCKOUT_TEMPLATE = "accounts/locked.html"
 AXES_CLIENT_IP_CALLABLE = "accounts.origin.client_ip"
 AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True  # sign-ins are in the audit log

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import include, path, re_path
+from django.views.generic import RedirectView
 
 from accounts.rest.views import NoSuchAddress
 from arizekeys import docs
@@ -12,6 +13,9 @@ from arizekeys.health import healthz
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("admin/", admin.site.urls),
+    path("", RedirectView.as_view(pattern_name="apikeys:list"), name="home"),
+    path("settings/api-keys/", include("apikeys.urls")),
+    path("", include("accounts.urls")),
     path("v2/", include("apikeys.rest.urls")),
     path("v2/", include("accounts.rest.urls")),
     re_path(r"^v2(?:/|$)", NoSuchAddress.as_view(), name="no-such-address"),

@@ -1,0 +1,404 @@
+"""Who is in an account, with which roles where: the questions behind the Members pages.
+
+A page of people costs the same few queries as one person, and shows nobody a scope they may not know of.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from accounts import invitations
+from accounts.actors import Actor
+from accounts.errors import NotFound
+from accounts.models import (
+    Account,
+    AccountBinding,
+    Organization,
+    OrganizationBinding,
+    Role,
+    Space,
+    SpaceBinding,
+    User,
+    UserKind,
+)
+from accounts.permissions import may, permitted, require, visible
+from accounts.roles import Level, RoleName
+from accounts.standing import Standing
+from accounts.vocabulary import Permission
+from accounts.wire import encode_id
+
+Scope = Account | Organization | Space
+
+_ROLE = "permission__role"
+# How many spaces one page lists for one person. Whoever has more is better looked for from the space's side.
+MAX_PLACES = 200
+
+
+@dataclass(frozen=True)
+class Held:
+    """A role somebody has at a scope of their own."""
+
+    scope: Organization | Space
+    role: Role
+
+
+@dataclass(frozen=True)
+class Access:
+    """What somebody may do at a scope, and what that comes from."""
+
+    role: Role
+    source: str  # "" for a role of its own at this very scope
+
+
+@dataclass(frozen=True)
+class Member:
+    """One row of the list."""
+
+    user: User
+    standing: Standing
+    role: Role
+    is_developer: bool
+    since: datetime
+    organizations: tuple[Held, ...] = ()
+    spaces: tuple[Held, ...] = ()
+    here: tuple[Access, ...] = ()
+    invited_at: datetime | None = None
+
+    @property
+    def wire_id(self) -> str:
+        """The id in the address of the person's page."""
+        return encode_id("User", self.user.pk)
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the invitation was not accepted yet."""
+        return invitations.is_pending(self.user)
+
+    def is_expired(self, at: datetime) -> bool:
+        """Whether the invitation's link has run out."""
+        return self.is_pending and at - (self.invited_at or self.since) > invitations.LIFETIME
+
+
+@dataclass(frozen=True)
+class Place:
+    """One scope on a person's page."""
+
+    scope: Scope
+    level: Level
+    own: tuple[Role, ...] = ()
+    access: tuple[Access, ...] = ()
+    may_manage: bool = False
+
+    @property
+    def wire_id(self) -> str:
+        """The id that forms send."""
+        return encode_id(type(self.scope).__name__, self.scope.pk)
+
+    @property
+    def predefined(self) -> Role | None:
+        """The person's own predefined role here."""
+        return next((role for role in self.own if role.is_predefined), None)
+
+    @property
+    def custom(self) -> tuple[Role, ...]:
+        """The person's own custom roles here."""
+        return tuple(role for role in self.own if not role.is_predefined)
+
+
+@dataclass(frozen=True)
+class RoleChoice:
+    """One role in a list to choose from; ``reason`` says why it is disabled."""
+
+    role: Role
+    reason: str = ""
+    selected: bool = False
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a list of members is narrowed to."""
+
+    kind: UserKind = UserKind.PERSON
+    query: str = ""
+    status: str = ""
+    organization: Organization | None = None
+    space: Space | None = field(default=None)
+
+
+def may_read(actor: Actor) -> bool:
+    """Whether the actor may see who is in the account."""
+    return may(actor, Permission.USER_READ, actor.require_account())
+
+
+def members(actor: Actor, mine: Standing, wanted: Wanted) -> QuerySet[AccountBinding]:
+    """Return the memberships of people, or of bots, that the actor may see.
+
+    Raises:
+        Forbidden: the actor may not see members at all.
+    """
+    account = actor.require_account()
+    require(actor, Permission.USER_READ, account)
+    rows = AccountBinding.objects.filter(content_object=account, user__kind=wanted.kind)
+    if wanted.kind == UserKind.BOT:
+        rows = rows.filter(_visible_bots(actor, mine))
+    if wanted.query:
+        named = Q(user__name__icontains=wanted.query)
+        if wanted.kind == UserKind.PERSON:
+            named |= Q(user__email__icontains=wanted.query)
+        rows = rows.filter(named)
+    if wanted.status == "invited":
+        rows = rows.filter(user__joined_at__isnull=True, user__is_active=True)
+    elif wanted.status == "active":
+        rows = rows.filter(user__is_active=True).exclude(user__kind=UserKind.PERSON, user__joined_at__isnull=True)
+    if wanted.space is not None:
+        rows = rows.filter(_gets_into(wanted.space))
+    elif wanted.organization is not None:
+        rows = rows.filter(_bound(OrganizationBinding, wanted.organization) | _is_admin())
+    return rows.select_related("user", _ROLE)
+
+
+def dress(
+    actor: Actor, mine: Standing, bindings: Iterable[AccountBinding], *, space: Space | None = None
+) -> list[Member]:
+    """Return the rows of a page of memberships, with everything a page shows of each."""
+    account = actor.require_account()
+    bindings = list(bindings)
+    users = [binding.user for binding in bindings]
+    organizations: dict[int, list[Held]] = defaultdict(list)
+    spaces: dict[int, list[Held]] = defaultdict(list)
+    # All of a person's roles decide what they may do in a space; only those the actor may know of are listed.
+    all_organizations: dict[int, dict[int, Role]] = defaultdict(dict)
+    all_spaces: dict[int, dict[int, tuple[Role, ...]]] = defaultdict(lambda: defaultdict(tuple))
+    seen_organizations, seen_spaces = _visible_numbers(actor, mine, users)
+    for row in _organization_rows(account, users):
+        all_organizations[row.user_id][row.content_object_id] = row.role
+        if seen_organizations is None or row.content_object_id in seen_organizations:
+            organizations[row.user_id].append(Held(row.content_object, row.role))
+    for line in _space_rows(account, users):
+        if line.role.deleted_at is None:
+            held = all_spaces[line.user_id]
+            held[line.content_object_id] = (*held[line.content_object_id], line.role)
+            if seen_spaces is None or line.content_object_id in seen_spaces:
+                spaces[line.user_id].append(Held(line.content_object, line.role))
+    sent = invitations.sent_at(account, users)
+    rows = []
+    for binding in bindings:
+        user = binding.user
+        standing = Standing(
+            account=account,
+            account_role=binding.role,
+            is_developer=binding.is_developer,
+            organizations=all_organizations[user.pk],
+            spaces=dict(all_spaces[user.pk]),
+        )
+        member = Member(
+            user=user,
+            standing=standing,
+            role=binding.role,
+            is_developer=binding.is_developer,
+            since=binding.created_at,
+            organizations=tuple(organizations[user.pk]),
+            spaces=tuple(spaces[user.pk]),
+            invited_at=sent.get(user.pk),
+        )
+        rows.append(replace(member, here=access(standing, space)) if space else member)
+    return rows
+
+
+def find(actor: Actor, mine: Standing, number: int) -> Member:
+    """Return one member with their roles. Everybody may look at themselves.
+
+    Raises:
+        NotFound: there is no such member, or the actor may not know.
+    """
+    account = actor.require_account()
+    is_self = actor.user is not None and actor.user.pk == number
+    rows = AccountBinding.objects.filter(content_object=account, user_id=number).select_related("user", _ROLE)
+    binding = rows.first() if is_self or may_read(actor) else None
+    if binding is None or (binding.user.is_bot and not rows.filter(_visible_bots(actor, mine)).exists()):
+        raise NotFound("There is no such person in this account.")
+    (member,) = dress(actor, mine, [binding])
+    return member
+
+
+def access(standing: Standing, scope: Organization | Space) -> tuple[Access, ...]:
+    """Return what counts for somebody at a scope, and where each role comes from, the scope's own first."""
+    organization_id = scope.organization_id if isinstance(scope, Space) else scope.pk
+    of_organization = standing.organizations.get(organization_id)
+    own = (
+        standing.spaces.get(scope.pk, ())
+        if isinstance(scope, Space)
+        else ((of_organization,) if of_organization else ())
+    )
+    lines = []
+    for role in standing.roles_at(scope):
+        if role in own:
+            lines.append(Access(role, ""))
+        elif role is of_organization:
+            lines.append(Access(role, "from the organization"))
+        elif role.is_admin:
+            lines.append(Access(role, "from the account"))
+    return tuple(sorted(lines, key=lambda line: line.source != ""))
+
+
+def places(actor: Actor, mine: Standing, member: Member) -> list[Place]:
+    """Return the scopes below the account where a member has access, organizations each followed by their spaces."""
+    account = actor.require_account()
+    organizations: QuerySet[Organization] = Organization.objects.filter(account=account)
+    spaces: QuerySet[Space] = Space.objects.filter(organization__account=account)
+    if not mine.is_account_admin and actor.user is not None:
+        organizations = visible(actor.user, Organization).filter(account=account)
+        spaces = visible(actor.user, Space).filter(organization__account=account)
+    in_organizations, in_spaces = list(member.standing.organizations), list(member.standing.spaces)
+    organizations = organizations.filter(Q(pk__in=in_organizations) | Q(spaces__in=in_spaces)).distinct()
+    spaces = spaces.filter(Q(organization__in=in_organizations) | Q(pk__in=in_spaces)).select_related("organization")
+    below: dict[int, list[Place]] = defaultdict(list)
+    for space in spaces.order_by("name", "pk")[:MAX_PLACES]:
+        reach = access(member.standing, space)
+        if reach:
+            own = member.standing.spaces.get(space.pk, ())
+            below[space.organization_id].append(Place(space, Level.SPACE, own, reach, _manages(mine, space)))
+    found = []
+    for organization in organizations.order_by("name", "pk"):
+        role = member.standing.organizations.get(organization.pk)
+        own = (role,) if role else ()
+        reach = access(member.standing, organization)
+        found.append(Place(organization, Level.ORGANIZATION, own, reach, _manages(mine, organization)))
+        found.extend(below[organization.pk])
+    return found
+
+
+def addable_organizations(actor: Actor, mine: Standing, member: Member | None = None) -> list[Organization]:
+    """Return the organizations the actor runs and the member is not in yet."""
+    rows = Organization.objects.filter(account=actor.require_account()).order_by("name", "pk")
+    if not mine.is_account_admin:
+        rows = rows.filter(pk__in=[pk for pk, role in mine.organizations.items() if role.is_admin])
+    return list(rows.exclude(pk__in=list(member.standing.organizations) if member else [])[:MAX_PLACES])
+
+
+def addable_spaces(actor: Actor, mine: Standing, member: Member | None = None) -> list[Space]:
+    """Return the spaces the actor runs, where the member has no role of their own yet and could have one."""
+    rows = Space.objects.filter(organization__account=actor.require_account()).select_related("organization")
+    if not mine.is_account_admin:
+        admin_of = [pk for pk, role in mine.organizations.items() if role.is_admin]
+        own = [pk for pk, roles in mine.spaces.items() if any(role.is_admin for role in roles)]
+        rows = rows.filter(Q(organization__in=admin_of) | Q(pk__in=own))
+    if member is not None:
+        rows = rows.exclude(pk__in=list(member.standing.spaces))
+        if not member.role.is_admin:
+            rows = rows.filter(organization__in=list(member.standing.organizations))
+    return list(rows.order_by("organization__name", "name", "pk")[:MAX_PLACES])
+
+
+def predefined_roles() -> dict[Level, list[Role]]:
+    """Return the predefined roles of each level, highest first: one query."""
+    found: dict[Level, list[Role]] = {level: [] for level in Level}
+    for role in Role.objects.filter(account__isnull=True).order_by("-rank"):
+        found[Level(role.level)].append(role)
+    return found
+
+
+def choices(
+    roles: list[Role], scope: Scope, mine: Standing, *, member: Member | None, current: Role | None
+) -> list[RoleChoice]:
+    """Return the roles one may choose from at a scope, those out of reach disabled with the reason."""
+    return [
+        RoleChoice(role, "" if role == current else _why_not(role, scope, mine, member), role == current)
+        for role in roles
+    ]
+
+
+def invitable(roles: list[Role], mine: Standing) -> list[RoleChoice]:
+    """Return the account roles one may invite somebody with (contract rest-v2 §6)."""
+    allowed = {RoleName.MEMBER.value, RoleName.ANNOTATOR.value}
+    found = []
+    for role in roles:
+        reason = "" if mine.is_account_admin or role.name in allowed else "only account admins give it"
+        found.append(RoleChoice(role, reason, role.name == RoleName.MEMBER))
+    return found
+
+
+def admins(actor: Actor) -> list[User]:
+    """Return a few account admins, for sentences that say whom to ask."""
+    rows = User.objects.filter(
+        accountbinding__content_object=actor.require_account(),
+        accountbinding__permission__role__account__isnull=True,
+        accountbinding__permission__role__name=RoleName.ADMIN,
+        kind=UserKind.PERSON,
+        is_active=True,
+        joined_at__isnull=False,
+    )
+    return list(rows.order_by("pk")[:3])
+
+
+def _why_not(role: Role, scope: Scope, mine: Standing, member: Member | None) -> str:
+    if not mine.covers(role, scope):
+        return "above your own role"
+    if member is None:
+        return ""
+    if isinstance(scope, Account):
+        below = member.standing.organizations.values()
+        if role.name == RoleName.ANNOTATOR and any(one.name != RoleName.ANNOTATOR for one in below):
+            return "first take them out of their organizations"
+        if role.name != RoleName.ANNOTATOR and any(one.name == RoleName.ANNOTATOR for one in below):
+            return "first take them out of their organizations"
+        return ""
+    annotates = member.role.name == RoleName.ANNOTATOR
+    if annotates != (role.name == RoleName.ANNOTATOR):
+        return "annotators of the account are only that" if annotates else "only for annotators of the account"
+    return ""
+
+
+def _manages(mine: Standing, scope: Organization | Space) -> bool:
+    return mine.unlimited or any(role.is_admin for role in mine.roles_at(scope))
+
+
+def _visible_bots(actor: Actor, mine: Standing) -> Q:
+    # A bot carries its key's name: whoever may not know of the key does not learn of it here.
+    if actor.user is None or mine.is_account_admin:
+        return Q()
+    readable = permitted(actor.user, Permission.SERVICE_KEY_READ, Space)
+    return Q(Exists(SpaceBinding.objects.filter(user=OuterRef("user"), content_object__in=readable)))
+
+
+def _visible_numbers(actor: Actor, mine: Standing, users: list[User]) -> tuple[set[int] | None, set[int] | None]:
+    """Return which of the users' scopes the actor may know of; ``None`` for all."""
+    if actor.user is None or mine.is_account_admin:
+        return None, None
+    account = actor.require_account()
+    organizations = visible(actor.user, Organization).filter(account=account, bindings__user__in=users)
+    spaces = visible(actor.user, Space).filter(organization__account=account, bindings__user__in=users)
+    return set(organizations.values_list("pk", flat=True)), set(spaces.values_list("pk", flat=True))
+
+
+def _organization_rows(account: Account, users: list[User]) -> QuerySet[OrganizationBinding]:
+    rows = OrganizationBinding.objects.filter(user__in=users, content_object__account=account)
+    return rows.select_related(_ROLE, "content_object").order_by("content_object__name", "pk")
+
+
+def _space_rows(account: Account, users: list[User]) -> QuerySet[SpaceBinding]:
+    rows = SpaceBinding.objects.filter(user__in=users, content_object__organization__account=account)
+    return rows.select_related(_ROLE, "content_object__organization").order_by("content_object__name", "pk")
+
+
+def _gets_into(space: Space) -> Q:
+    """Match everybody with access to a space: the other side of ``permissions.permitted``."""
+    of_organization = OrganizationBinding.objects.filter(user=OuterRef("user"), content_object_id=space.organization_id)
+    if space.is_private:
+        of_organization = of_organization.filter(
+            permission__role__account__isnull=True, permission__role__name=RoleName.ADMIN
+        )
+    return _is_admin() | Q(Exists(of_organization)) | _bound(SpaceBinding, space)
+
+
+def _bound(table: type[OrganizationBinding] | type[SpaceBinding], scope: Organization | Space) -> Q:
+    return Q(Exists(table._default_manager.filter(user=OuterRef("user"), content_object_id=scope.pk)))
+
+
+def _is_admin() -> Q:
+    return Q(permission__role__account__isnull=True, permission__role__name=RoleName.ADMIN)
