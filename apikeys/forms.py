@@ -16,6 +16,7 @@ from accounts.actors import Actor
 from accounts.errors import DomainError
 from accounts.models import Account, Organization, Role, Space
 from accounts.roles import Level, RoleName
+from accounts.scope import ChosenScope
 from accounts.standing import Standing
 from apikeys import policy
 from apikeys.lifecycle import MAX_DESCRIPTION, MAX_GRACE, MAX_NAME, MAX_SCOPES, OrganizationGrant, SpaceGrant
@@ -219,6 +220,7 @@ class ServiceGrants:
     actor: Actor
     standing: Standing
     data: QueryDict
+    preferred: ChosenScope
     strict: bool = False
     step: str = ""
     error: str = ""
@@ -293,10 +295,14 @@ class ServiceGrants:
             number = self.step.removeprefix("remove-")
             pairs = [pair for position, pair in enumerate(pairs, start=1) if str(position) != number]
         taken = {space.pk for space, _ in pairs}
-        free = next((space for space in self.spaces.values() if space.pk not in taken), None)
+        free = next((space for space in self._preferred_first() if space.pk not in taken), None)
         if free and (not pairs or self.step == "add"):
             pairs.append((free, None))
         return pairs
+
+    def _preferred_first(self) -> list[Space]:
+        organization, space = self.preferred.organization, self.preferred.space
+        return sorted(self.spaces.values(), key=lambda one: (one != space, one.organization != organization))
 
     def _chosen_organizations(self) -> Iterable[Organization]:
         return {row.space.organization_id: row.space.organization for row in self.rows}.values()

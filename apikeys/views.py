@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -21,9 +22,11 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.actors import Actor
 from accounts.errors import DomainError, Forbidden, Invalid, NotFound
+from accounts.models import SpaceBinding
 from accounts.pages import settings_page
 from accounts.paging import paginate
 from accounts.recent import recent_login_required
+from accounts.scope import ChosenScope, chosen_scope
 from accounts.standing import Standing, standing_of
 from accounts.wire import decode_id
 from apikeys import abilities, dressing, nonces, policy
@@ -62,13 +65,15 @@ def service_keys(request: HttpRequest, actor: Actor) -> HttpResponse:
     """List the service keys the person may know of."""
     standing = standing_of(actor)
     refusal = abilities.why_no_service_key(actor, standing)
+    scope = chosen_scope(request, actor)
     extra = {
         "tab_title": "Service Keys",
         "is_service": True,
+        "is_narrowed": scope.organization is not None,
         "refusal": refusal,
         "new_url": "" if refusal else f"{reverse('apikeys:new')}?type=service",
     }
-    return _list(request, actor, standing, policy.service_keys(actor), extra)
+    return _list(request, actor, standing, _within(policy.service_keys(actor), scope), extra)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -142,7 +147,9 @@ def _list(
         "rows": dressing.rows(actor, standing, page.items, at=at),
         "status": status,
         "query": query,
-        "is_filtered": bool(query) or status != "active" or (not page.items and keys.exists()),
+        "is_filtered": bool(query or extra.get("is_narrowed"))
+        or status != "active"
+        or (not page.items and keys.exists()),
         "statuses": [
             {"label": name.title(), "url": _link(kept, status=name), "current": name == status} for name in _STATUSES
         ],
@@ -192,6 +199,7 @@ class _NewKeyPage:
                 actor,
                 standing,
                 request.POST if request.method == "POST" else QueryDict(),
+                preferred=chosen_scope(request, actor),
                 strict=creates and request.POST.get("key_type") == KeyKind.SERVICE,
                 step=step,
             ),
@@ -385,6 +393,16 @@ def _dialog(kind: str) -> dict[str, Any]:
 
 def _list_url(kind: str) -> str:
     return reverse("apikeys:service" if kind == KeyKind.SERVICE else "apikeys:list")
+
+
+def _within(keys: ApiKeyQuerySet, scope: ChosenScope) -> ApiKeyQuerySet:
+    """Narrow service keys to those bound in the organization or space chosen at the top of the page."""
+    if scope.organization is None:
+        return keys
+    bound = SpaceBinding.objects.filter(user=OuterRef("owner"), content_object__organization=scope.organization)
+    if scope.space is not None:
+        bound = bound.filter(content_object=scope.space)
+    return keys.filter(Exists(bound))
 
 
 def _link(kept: dict[str, str], **changed: str) -> str:

@@ -20,6 +20,7 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 from accounts.models import AccountBinding, AuditEvent, OrganizationBinding, SpaceBinding, User
 from accounts.recent import AUTHENTICATED_AT
 from accounts.roles import RoleName
+from accounts.scope import SESSION_ORGANIZATION, SESSION_SPACE
 from apikeys.models import ApiKey, KeyKind, KeySecret
 from apikeys.verification import verify
 from tests.cast import Cast
@@ -716,3 +717,21 @@ def test_a_session_without_a_time_counts_as_old(bob: Client) -> None:
     session.save()
 
     assert bob.get(NEW).status_code == 302
+
+
+# ---- The scope chosen at the top of the page ----
+
+
+def test_the_chosen_space_narrows_the_list_and_comes_first_in_the_form(client: Client, cast: Cast) -> None:
+    service_key(cast.alice, cast.production, name="for production")
+    service_key(cast.alice, cast.vision_lab, name="for vision")
+    client.force_login(cast.alice)
+    session = client.session
+    session[SESSION_ORGANIZATION], session[SESSION_SPACE] = cast.research.pk, cast.vision_lab.pk
+    session.save()
+
+    page, form = body(client.get(SERVICE)), body(client.get(f"{NEW}?type=service"))
+
+    assert "for vision" in page
+    assert "for production" not in page
+    assert f'<option value="{cast.vision_lab.pk}" selected>' in form
