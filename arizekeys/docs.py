@@ -38,7 +38,7 @@ class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call
         }
 
 
-class ClosedObjects(OpenApiSerializerExtension):
+class ClosedObjects(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
     """Says in the OpenAPI document that what we do not know, we refuse."""
 
     target_class = "accounts.rest.shapes.Shape"
@@ -46,7 +46,9 @@ class ClosedObjects(OpenApiSerializerExtension):
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Any) -> dict[str, Any]:
         """Return the schema of an object, closed."""
-        found: dict[str, Any] = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        found: dict[str, Any] = auto_schema._map_serializer(  # type: ignore[no-untyped-call]
+            self.target, direction, bypass_extensions=True
+        )
         return {**found, "additionalProperties": False}
 
 

@@ -61,7 +61,7 @@ KINDS: tuple[ProblemKind, ...] = (
         "Invalid request parameters",
         "The request cannot be read: a body that is no JSON, an unknown or missing property, a value of the wrong "
         "type or out of its bounds, an ID that is none, or an API key in a place where it does not belong.",
-        "Correct the request. errors points at each value at fault; values themselves are never repeated.",
+        "Correct the request. The list “errors” points at each value at fault; values themselves are never repeated.",
         (
             ("invalid", "A property or a parameter is missing, unknown, of the wrong type or out of bounds."),
             ("invalid_request", "The API key came twice, or in the address, a cookie or a form. Refresh that key."),
@@ -73,7 +73,7 @@ KINDS: tuple[ProblemKind, ...] = (
         "Authentication required",
         "There is no API key, or the one presented opens nothing. Unknown, expired and revoked keys get the same "
         "answer; the reason is told to the key's owner only, under Settings.",
-        "Send a valid key as Authorization: Bearer ak-….",
+        "Send a valid key in the header Authorization: Bearer, a blank, and the key.",
         (
             ("authentication_required", "No API key was presented."),
             ("invalid_token", "The API key is unknown, expired or revoked, or its owner has left."),
@@ -86,7 +86,10 @@ KINDS: tuple[ProblemKind, ...] = (
         "You can see the thing, but not do this to it.",
         "Ask an admin of the space, the organization or the account for the role it takes.",
         (
-            ("forbidden", "Your role does not permit it; scope in the challenge names the permission where known."),
+            (
+                "forbidden",
+                "Your role does not permit it. “scope” in WWW-Authenticate names the permission, where it is one.",
+            ),
             ("developer_access_off", "You have no developer access, so you cannot create or refresh keys."),
             ("developer_access_locked", "The account's developer access lock is on: user keys cannot call the API."),
         ),
@@ -107,7 +110,7 @@ KINDS: tuple[ProblemKind, ...] = (
         "method-not-allowed",
         "Method not allowed",
         "The address exists, but does not answer to this method.",
-        "Use one of the methods in the Allow header.",
+        "Use one of the methods that the header Allow names.",
         (("method_not_allowed", "The method is not offered at this address."),),
     ),
     ProblemKind(
@@ -131,7 +134,7 @@ KINDS: tuple[ProblemKind, ...] = (
         "request-not-allowed",
         "Request not allowed",
         "The request is well formed and still against a rule.",
-        "detail says which rule, and what would be allowed.",
+        "Read “detail”: it says which rule, and what would be allowed.",
         (
             ("not_allowed", "A rule refuses it."),
             ("role_above_own", "A role above your own was asked for."),
@@ -144,7 +147,7 @@ KINDS: tuple[ProblemKind, ...] = (
         "rate-limit-exceeded",
         "Rate limit exceeded",
         "Too many requests of this kind in a short time.",
-        "Wait as many seconds as the Retry-After header says.",
+        "Wait as many seconds as the header Retry-After says.",
         (
             ("rate_limited", "A rate limit was reached."),
             ("too_many_keys_this_hour", "The account made as many keys as it may within one hour."),

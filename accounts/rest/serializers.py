@@ -6,9 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from accounts.models import Organization, Space
-from accounts.rest.shapes import PageQuery, Pagination, Text, WireId
-from accounts.wire import encode_id
+from accounts.rest.shapes import IdOut, PageQuery, Pagination, Text, WireId
 
 _MAX_NAME = 255
 
@@ -33,14 +31,10 @@ class SpaceQuery(PageQuery):
 class OrganizationOut(serializers.Serializer[Any]):
     """An organization."""
 
-    id = serializers.SerializerMethodField()
+    id = IdOut("Organization", source="pk")
     name = serializers.CharField()
     description = serializers.CharField()
     created_at = serializers.DateTimeField()
-
-    def get_id(self, organization: Organization) -> str:
-        """Return the id that clients use."""
-        return encode_id("Organization", organization.pk)
 
 
 class IntegrationOut(serializers.Serializer[Any]):
@@ -59,8 +53,8 @@ class RuntimeOut(serializers.Serializer[Any]):
 class SpaceOut(serializers.Serializer[Any]):
     """A space."""
 
-    id = serializers.SerializerMethodField()
-    organization_id = serializers.SerializerMethodField()
+    id = IdOut("Space", source="pk")
+    organization_id = IdOut("Organization")
     name = serializers.CharField()
     description = serializers.CharField()
     created_at = serializers.DateTimeField()
@@ -71,14 +65,6 @@ class SpaceOut(serializers.Serializer[Any]):
     # Clients expect these two; nothing can be set there yet.
     default_llm_integration = IntegrationOut(default=None, allow_null=True)
     default_agent_runtime = RuntimeOut(default=None, allow_null=True)
-
-    def get_id(self, space: Space) -> str:
-        """Return the id that clients use."""
-        return encode_id("Space", space.pk)
-
-    def get_organization_id(self, space: Space) -> str:
-        """Return the id of the organization the space is in."""
-        return encode_id("Organization", space.organization_id)
 
 
 class OrganizationPage(serializers.Serializer[Any]):

@@ -165,11 +165,24 @@ class PageQuery(Shape):
 
 
 class Absent(serializers.Serializer[Any]):
-    """An answer whose properties are left out, rather than null, where there is nothing to say."""
+    """An answer whose optional properties are left out, rather than null, where there is nothing to say."""
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
-        """Dress the instance without its empty properties."""
-        return {name: value for name, value in super().to_representation(instance).items() if value is not None}
+        """Dress the instance without what is empty."""
+        dressed = super().to_representation(instance)
+        return {name: value for name, value in dressed.items() if value or self.fields[name].required}
+
+
+class IdOut(serializers.CharField):
+    """A row's number in an answer: the id that clients know."""
+
+    def __init__(self, type_name: str, **kwargs: Any) -> None:
+        self.type_name = type_name
+        super().__init__(**kwargs)
+
+    def to_representation(self, value: Any) -> str:
+        """Return the wire id."""
+        return encode_id(self.type_name, value)
 
 
 class Pagination(serializers.Serializer[Any]):

@@ -11,7 +11,7 @@ from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_fiel
 from rest_framework import serializers
 
 from accounts.models import Role
-from accounts.rest.shapes import Absent, Moment, OneOf, PageQuery, Pagination, Shape, Text, Whole, WireId
+from accounts.rest.shapes import Absent, IdOut, Moment, OneOf, PageQuery, Pagination, Shape, Text, Whole, WireId
 from accounts.roles import PREDEFINED, Level, RoleName
 from accounts.wire import encode_id
 from apikeys.lifecycle import MAX_DESCRIPTION, MAX_GRACE, MAX_NAME, MAX_SCOPES
@@ -229,40 +229,36 @@ class BotOut(serializers.Serializer[Any]):
         help_text="Always empty in a list with `space_id`: the bot may be in places that you cannot see.",
     )
 
+    def to_representation(self, instance: ApiKey) -> dict[str, Any]:
+        """Return what :func:`bot_out` made of the key's bot, out of the context."""
+        bots: dict[int, dict[str, Any]] = self.context["bots"]
+        return bots[instance.pk]
+
+
+class StatusOut(serializers.ChoiceField):
+    """What a key is at the time in the context."""
+
+    def to_representation(self, value: Any) -> str:
+        """Return the status of the key."""
+        at: datetime = self.context["at"]
+        return str(value.status(at=at).value)
+
 
 class RefreshedKeyOut(Absent):
     """A key, without its bot. Needs ``at`` in its context: what a key is depends on the time."""
 
     id = serializers.CharField(source="wire_id")
     name = serializers.CharField()
-    description = serializers.SerializerMethodField()
+    description = serializers.CharField(required=False)
     key_type = serializers.ChoiceField(KeyKind.values, source="kind")
-    status = serializers.SerializerMethodField()
+    status = StatusOut(WIRE_STATUSES, source="*")
     redacted_key = serializers.CharField(help_text="First six characters, three dots, last three.")
     created_at = serializers.DateTimeField()
     expires_at = serializers.DateTimeField(required=False, help_text="Absent: never.")
-    created_by_user_id = serializers.SerializerMethodField()
-    last_used_at = serializers.SerializerMethodField()
-
-    def get_description(self, key: ApiKey) -> str | None:
-        """Return the description, if there is one."""
-        return key.description or None
-
-    @extend_schema_field(serializers.ChoiceField(WIRE_STATUSES))
-    def get_status(self, key: ApiKey) -> str:
-        """Return what the key is now."""
-        at: datetime = self.context["at"]
-        return key.status(at=at).value
-
-    def get_created_by_user_id(self, key: ApiKey) -> str | None:
-        """Return who made the key, unless they are gone."""
-        return encode_id("User", key.created_by_id) if key.created_by_id else None
-
-    @extend_schema_field(serializers.DateTimeField(help_text="Approximate. Absent: unused."))
-    def get_last_used_at(self, key: ApiKey) -> str | None:
-        """Return when the key was last used, if it was."""
-        use = getattr(key, "use", None)
-        return serializers.DateTimeField().to_representation(use.last_used_at) if use else None
+    created_by_user_id = IdOut("User", source="created_by_id", required=False)
+    last_used_at = serializers.DateTimeField(
+        source="use.last_used_at", required=False, help_text="Approximate. Absent: unused."
+    )
 
 
 class UserKeyOut(RefreshedKeyOut):
@@ -275,13 +271,7 @@ class ServiceKeyOut(RefreshedKeyOut):
     """A service key. Needs ``bots`` in its context: what :func:`bot_out` returned, by key number."""
 
     key_type = serializers.ChoiceField(["SERVICE"], source="kind")
-    bot_user = serializers.SerializerMethodField()
-
-    @extend_schema_field(BotOut)
-    def get_bot_user(self, key: ApiKey) -> dict[str, Any]:
-        """Return the bot the key belongs to."""
-        bots: dict[int, dict[str, Any]] = self.context["bots"]
-        return bots[key.pk]
+    bot_user = BotOut(source="*")
 
 
 # The secret is put next to what these serializers return, never into one: their data may end up in a log or a report.
