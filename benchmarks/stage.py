@@ -1,0 +1,55 @@
+"""Sets up Django on a database of the benchmarks' own, so that nothing measured touches what is in use."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def set_up() -> None:
+    """Prepare Django and an up-to-date database; ``DATABASE_URL`` is not used, since the benchmarks fill theirs."""
+    os.environ.pop("DATABASE_URL", None)
+    os.environ["ARIZEKEYS_DATA"] = str(Path(os.environ.get("ARIZEKEYS_DATA", ROOT / ".arizekeys")) / "benchmarks")
+    os.environ["DJANGO_SETTINGS_MODULE"] = "arizekeys.settings"
+    sys.path.insert(0, str(ROOT))
+
+    import django  # -- only now does it know its settings
+
+    django.setup()
+    from django.core.management import call_command  # -- as above
+
+    call_command("migrate", verbosity=0)
+
+
+def seconds(do: Callable[[], object]) -> float:
+    """Return how long one call takes."""
+    start = time.perf_counter()
+    do()
+    return time.perf_counter() - start
+
+
+def interleaved(cases: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return the median duration of each case in seconds.
+
+    The cases take turns, each round in another order, so that whatever else the machine does falls on all alike.
+    """
+    times: dict[str, list[float]] = {name: [] for name in cases}
+    names = list(cases)
+    for number in range(rounds):
+        for step in range(len(names)):
+            name = names[(number + step) % len(names)]
+            times[name].append(seconds(cases[name]))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def table(medians: dict[str, float], base: str) -> None:
+    """Print medians in microseconds and as ratios to one of them."""
+    width = max(map(len, medians))
+    for name, median in medians.items():
+        print(f"{name:<{width}}  {median * 1e6:10.1f} µs   × {median / medians[base]:.3f}")  # noqa: T201 -- its output
