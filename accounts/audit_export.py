@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -85,12 +85,12 @@ def as_ndjson(found: Iterable[dict[str, Any]]) -> Iterator[str]:
         yield json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-def as_csv(found: Iterable[dict[str, Any]]) -> Iterator[str]:
+def as_csv(found: Iterable[dict[str, Any]], columns: Sequence[str] = COLUMNS) -> Iterator[str]:
     """Yield CSV lines (RFC 4180) in which no cell is a formula."""
     writer = csv.writer(_Line(), quoting=csv.QUOTE_ALL, lineterminator="\r\n")
-    yield str(writer.writerow(COLUMNS))
+    yield str(writer.writerow(columns))
     for row in found:
-        yield str(writer.writerow([_cell(row[name]) for name in COLUMNS]))
+        yield str(writer.writerow([_cell(row[name]) for name in columns]))
 
 
 _WRITERS: dict[Format, Callable[[Iterable[dict[str, Any]]], Iterator[str]]] = {

@@ -5,16 +5,15 @@ Exporting is an event itself, recorded in every account whose keys are taken alo
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, TextChoices
+from django.db.models import Count
 
 from accounts.actors import Actor
 from accounts.audit import Tag, record, verb
+from accounts.audit_export import Format, as_csv, as_ndjson
 from accounts.errors import Forbidden
 from accounts.models import Account
 from accounts.wire import encode_id
@@ -45,20 +44,6 @@ COLUMNS = (
     "account_role",
     "organizations",
 )
-# A spreadsheet takes a cell that begins with one of these for a formula (security.md 39); full-width forms count too.
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
-
-
-class Format(TextChoices):
-    """How rows are written."""
-
-    CSV = "csv", "CSV"
-    NDJSON = "ndjson", "NDJSON"
-
-    @property
-    def content_type(self) -> str:
-        """The media type of the file."""
-        return "application/x-ndjson" if self is Format.NDJSON else "text/csv; charset=utf-8"
 
 
 @verb(Tag.KEYS_EXPORTED)
@@ -73,7 +58,8 @@ def export_keys(actor: Actor, keys: ApiKeyQuerySet, *, form: Format, at: datetim
     counts = dict(keys.order_by().values_list("account").annotate(Count("pk")))
     for account in Account.objects.filter(pk__in=counts).order_by("pk"):
         record(actor, Tag.KEYS_EXPORTED, account, account=account, at=at, format=form.label, keys=counts[account.pk])
-    return _WRITERS[form](rows(keys, at=at))
+    found = rows(keys, at=at)
+    return as_csv(found, COLUMNS) if form is Format.CSV else as_ndjson(found)
 
 
 def rows(keys: ApiKeyQuerySet, *, at: datetime) -> Iterator[dict[str, Any]]:
@@ -84,33 +70,6 @@ def rows(keys: ApiKeyQuerySet, *, at: datetime) -> Iterator[dict[str, Any]]:
         bindings = bindings_of(batch)
         yield from (_row(key, bindings.get(key.pk, KeyBindings()), at) for key in batch)
         batch = list(keys.filter(pk__lt=batch[-1].pk)[:_BATCH])
-
-
-def as_ndjson(found: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Yield one JSON object a line."""
-    for row in found:
-        yield json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n"
-
-
-def as_csv(found: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Yield CSV lines (RFC 4180) in which no cell is a formula."""
-    writer = csv.writer(_Line(), quoting=csv.QUOTE_ALL, lineterminator="\r\n")
-    yield str(writer.writerow(COLUMNS))
-    for row in found:
-        yield str(writer.writerow([_cell(row[name]) for name in COLUMNS]))
-
-
-_WRITERS: dict[Format, Callable[[Iterable[dict[str, Any]]], Iterator[str]]] = {
-    Format.CSV: as_csv,
-    Format.NDJSON: as_ndjson,
-}
-
-
-class _Line:
-    """What ``csv.writer`` writes to; ``writerow`` returns what this returns."""
-
-    def write(self, text: str) -> str:
-        return text
 
 
 def _row(key: ApiKey, bindings: KeyBindings, at: datetime) -> dict[str, Any]:
@@ -152,13 +111,3 @@ def _row(key: ApiKey, bindings: KeyBindings, at: datetime) -> dict[str, Any]:
 
 def _moment(at: datetime | None) -> str | None:
     return at.isoformat() if at else None
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False) if value else ""
-    text = str(value)
-    # The apostrophe tells a spreadsheet that what follows is text; a space before the sign would not stop it.
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text

@@ -18,11 +18,12 @@ from django.utils.safestring import SafeString
 
 from accounts.actors import Actor
 from accounts.admin.base import NOTHING, FewRelated, OperatorAdmin, linked, listed
+from accounts.audit_export import Format
 from accounts.errors import DomainError, Invalid
 from accounts.models import AuditEvent
 from accounts.wire import decode_id
 from apikeys import peppers
-from apikeys.key_export import Format, export_keys
+from apikeys.key_export import export_keys
 from apikeys.lifecycle import revoke_key
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeySecret, KeyStatus, KeyUse
 from apikeys.policy import KeyBindings, bindings_of
