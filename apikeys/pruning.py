@@ -37,11 +37,12 @@ def prune_secrets(
     """
     if not actor.is_operator:
         raise Forbidden("Only the operator of the installation prunes secrets.")
-    done = 0
-    while batch := list(prunable(at=at, kept=kept).order_by("pk").values_list("pk", flat=True)[:_BATCH]):
+    done, last = 0, 0
+    rows = prunable(at=at, kept=kept).order_by("pk").values_list("pk", flat=True)
+    while batch := list(rows.filter(pk__gt=last)[:_BATCH]):  # so that no batch walks over the living ones again
         with transaction.atomic():
             KeySecret.objects.filter(pk__in=batch).delete()
             record(actor, Tag.SECRETS_PRUNED, at=at, secrets=len(batch), kept_days=kept.days)
-        done += len(batch)
+        done, last = done + len(batch), batch[-1]
         told(done)
     return done
