@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from django.db.models import Exists, OuterRef
 
 from accounts.actors import Actor
-from accounts.models import Account, AccountBinding, Organization, Role, Space, SpaceBinding, User
+from accounts.models import Account, AccountBinding, Organization, Role, Space, SpaceBinding, User, UserKind
 from accounts.permissions import permitted
 from accounts.roles import Level, RoleName
+from accounts.roster import admins
 from accounts.standing import Standing
 from accounts.vocabulary import Permission
 from apikeys import policy
@@ -92,13 +93,13 @@ def why_no_user_key(actor: Actor, standing: Standing) -> Refusal | None:
             "Keys are locked for this account",
             "The developer access lock is on: nobody can create or refresh keys, account admins included. "
             "Service keys that exist keep working; user keys are refused until it is lifted.",
-            _account_admins(standing),
+            admins(actor),
             "warn",
         )
     return Refusal(
         "You have no developer access",
         "Creating and refreshing API keys takes developer access, which an account admin gives to each person.",
-        _account_admins(standing),
+        admins(actor),
     )
 
 
@@ -111,7 +112,7 @@ def why_no_service_key(actor: Actor, standing: Standing) -> Refusal | None:
         "You cannot make service keys",
         "A service key takes the role Member or Admin in its space. "
         "You are a Read-Only Member, an Annotator or not yet a member in every space you can open.",
-        _space_admins(actor, standing) or _account_admins(standing),
+        _space_admins(actor, standing) or admins(actor),
     )
 
 
@@ -135,16 +136,6 @@ def _place(space: Space) -> str:
     return f"{space.organization} / {space}"
 
 
-def _account_admins(standing: Standing) -> list[User]:
-    admins = AccountBinding.objects.filter(
-        content_object=standing.account,
-        permission__role__name=RoleName.ADMIN,
-        permission__role__account__isnull=True,
-        user__is_active=True,
-    )
-    return [row.user for row in admins.select_related("user").order_by("pk")[:_NAMED_PEOPLE] if not row.user.is_bot]
-
-
 def _space_admins(actor: Actor, standing: Standing) -> list[User]:
     if actor.user is None:
         return []
@@ -157,5 +148,7 @@ def _space_admins(actor: Actor, standing: Standing) -> list[User]:
         permission__role__account__isnull=True,
     )
     member = AccountBinding.objects.filter(user=OuterRef("pk"), content_object=standing.account)
-    people = User.objects.filter(Exists(admin), Exists(member), kind="PERSON", is_active=True)
+    people = User.objects.filter(
+        Exists(admin), Exists(member), kind=UserKind.PERSON, is_active=True, joined_at__isnull=False
+    )
     return list(people.order_by("pk")[:_NAMED_PEOPLE])

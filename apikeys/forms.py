@@ -15,6 +15,7 @@ from django.utils.functional import cached_property
 from accounts.actors import Actor
 from accounts.errors import DomainError
 from accounts.models import Account, Organization, Role, Space
+from accounts.permissions import visible
 from accounts.roles import Level, RoleName
 from accounts.scope import ChosenScope
 from accounts.standing import Standing
@@ -214,7 +215,8 @@ class ServiceGrants:
     """The part of the form that says what a service key may do: spaces with roles, Org Roles, an Account Role.
 
     Without a script the page is sent for review and comes back with the lists that fit; so reading is forgiving
-    (``strict=False`` falls back to a role one may give), and only creating refuses.
+    (``strict=False`` falls back to a role one may give). A form sent to create is taken at its word: whether its roles
+    and spaces may be given is the verb's to say, and to record.
     """
 
     actor: Actor
@@ -283,14 +285,15 @@ class ServiceGrants:
         ]
 
     def _chosen(self) -> Sequence[tuple[Space, str | None]]:
+        asked = self.data.getlist("space")[:MAX_SCOPES]
+        spaces = self.spaces | (self._visible(asked) if self.strict else {})
         pairs = [
-            (self.spaces[space], role)
-            for space, role in zip_longest(self.data.getlist("space"), self.data.getlist("space_role"))
-            if space in self.spaces
-        ][:MAX_SCOPES]
-        unknown = len(self.data.getlist("space")) - len(pairs)
-        if unknown and self.strict:
-            self.error = "One of the spaces is gone, or you may no longer make service keys there. Check the list."
+            (spaces[space], role)
+            for space, role in zip_longest(asked, self.data.getlist("space_role"))
+            if space in spaces
+        ]
+        if self.strict and len(pairs) < len(asked):
+            self.error = "One of the spaces is gone, or you have no access to it any more. Check the list."
         if self.step.startswith("remove-") and len(pairs) > 1:
             number = self.step.removeprefix("remove-")
             pairs = [pair for position, pair in enumerate(pairs, start=1) if str(position) != number]
@@ -299,6 +302,14 @@ class ServiceGrants:
         if free and (not pairs or self.step == "add"):
             pairs.append((free, None))
         return pairs
+
+    def _visible(self, asked: list[str]) -> dict[str, Space]:
+        """Return spaces that were asked for and not offered: the verb refuses them, and its refusal is recorded."""
+        numbers = [int(value) for value in asked if value.isdecimal() and len(value) < 19 and value not in self.spaces]
+        if not numbers or self.actor.user is None:
+            return {}
+        found = visible(self.actor.user, Space).filter(organization__account=self.standing.account, pk__in=numbers)
+        return {str(space.pk): space for space in found.select_related("organization")}
 
     def _preferred_first(self) -> list[Space]:
         organization, space = self.preferred.organization, self.preferred.space
@@ -367,15 +378,11 @@ class ServiceGrants:
         for row in self.rows:
             if row.space.pk in seen:
                 row.error = f"“{row.space}” is chosen twice; one space has one role."
-            elif row.role is None or not self.standing.covers(row.role, row.space):
-                row.error = f"This role is above your own in “{row.space}”."
+            elif row.role is None:
+                row.error = f"You have no role in “{row.space}” that a service key could get. Ask one of its admins."
             seen.add(row.space.pk)
-        for organization_row in self.organizations:
-            role, organization = organization_row.role, organization_row.organization
-            if role is not None and not self.standing.covers(role, organization):
-                organization_row.error = f"This role is above your own in {organization}."
-        if self.account_role is None or not self.standing.covers(self.account_role, self.standing.account):
-            self.account_error = "This role is above your own in the account."
+        if self.account_role is None:
+            self.account_error = "You have no role in the account that a service key could get. Ask an account admin."
 
 
 def show_refusal(refusal: DomainError, form: forms.Form, grants: ServiceGrants | None = None) -> None:

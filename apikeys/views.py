@@ -82,7 +82,7 @@ def service_keys(request: HttpRequest, actor: Actor) -> HttpResponse:
 def new(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Show the form of a new key, or create the key and show its secret this one time."""
     page = _NewKeyPage.of(request, actor)
-    if request.method != "POST" or page.refusal or request.POST.get("step", "create") != "create":
+    if request.method != "POST" or request.POST.get("step", "create") != "create":
         return page.show()
     return _create(page)
 
@@ -257,8 +257,6 @@ def _create(page: _NewKeyPage) -> HttpResponse:
     is_service = page.form.kind == KeyKind.SERVICE
     if nonces.peek(request.session, page.nonce) is NonceState.SPENT:
         return _already(request, page.form.kind, "This key was already created; its secret is shown only once")
-    if is_service and page.service_refusal:
-        return page.show(status=403)
     if not page.form.is_valid() or (is_service and not page.grants.is_valid):
         return page.show(status=422)
     with transaction.atomic():

@@ -357,8 +357,9 @@ def test_a_role_above_ones_own_is_refused_when_sent_anyway(bob: Client, cast: Ca
     response = bob.post(NEW, filled_service(bob, (cast.production, "ADMIN")))
 
     assert response.status_code == 422
-    assert "above your own" in body(response)
+    assert "it is above your own there" in body(response)
     assert not ApiKey.objects.exists()
+    assert AuditEvent.objects.filter(tag="key:create", outcome="REFUSED", actor_id=cast.bob.pk).exists()
 
 
 @pytest.mark.parametrize("above", [{"account_role": "ADMIN"}, {"org_role": "ADMIN"}])
@@ -368,7 +369,7 @@ def test_advanced_roles_above_ones_own_are_refused(bob: Client, cast: Cast, abov
     response = bob.post(NEW, filled_service(bob, (cast.production, "MEMBER"), **changes))
 
     assert response.status_code == 422
-    assert "above your own" in body(response)
+    assert "it is above your own there" in body(response)
     assert not ApiKey.objects.exists()
 
 
@@ -446,6 +447,7 @@ def test_a_read_only_member_has_no_service_form(client: Client, cast: Cast) -> N
     assert re.search(r'value="USER" checked', page)
     assert client.post(NEW, filled_service(client, (cast.production, "READ_ONLY"))).status_code == 403
     assert not ApiKey.objects.exists()
+    assert AuditEvent.objects.filter(tag="key:create", outcome="REFUSED", actor_id=cast.charlie.pk).exists()
 
 
 def test_a_space_admin_is_who_to_ask(client: Client, cast: Cast) -> None:
@@ -456,13 +458,15 @@ def test_a_space_admin_is_who_to_ask(client: Client, cast: Cast) -> None:
 
 
 def test_the_accounts_lock_is_explained(bob: Client, cast: Cast) -> None:
+    form = filled(bob)
     cast.account.developer_access_locked = True
     cast.account.save()
 
     for url in (LIST, SERVICE, NEW):
         assert "developer access lock is on" in body(bob.get(url))
-    assert bob.post(NEW, {"step": "create", "key_type": "USER", "name": "x", "expires": "never"}).status_code == 200
+    assert bob.post(NEW, form).status_code == 403
     assert not ApiKey.objects.exists()
+    assert AuditEvent.objects.filter(tag="key:create", outcome="REFUSED").exists()
 
 
 def test_missing_developer_access_is_explained(bob: Client, cast: Cast) -> None:
