@@ -65,9 +65,11 @@ see deploy/ and README.md. To start afresh, delete the data folder."""
         if not 1 <= port <= 65535:
             raise CommandError(f"--port must be from 1 to 65535, and is {port}.")
         # Until the server installs its own handlers, ending us politely means unwinding, as Ctrl-C does.
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
-                signal.signal(number, _interrupt)
+        # Ctrl-C itself too: a shell script starts what it puts in the background with that ignored.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _interrupt)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+            signal.signal(signal.SIGHUP, _interrupt)
         address = f"http://{serving.LOOPBACK}:{port}"
         try:
             with self._only_copy(address):
