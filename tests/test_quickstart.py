@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import re
 import signal
@@ -65,18 +66,19 @@ class Copy:
         """Send what a terminal sends, to every process in the foreground."""
         os.killpg(self.process.pid, signal.SIGINT)
 
-    def get(self, path: str) -> tuple[int, str]:
+    def get(self, path: str, **headers: str) -> tuple[int, str]:
         """Fetch a page."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         with contextlib.closing(connection):
-            connection.request("GET", path)
+            connection.request("GET", path, headers=headers)
             response = connection.getresponse()
             return response.status, response.read().decode()
 
 
 def environment(folder: Path) -> dict[str, str]:
     """The environment of a command that works on the folder."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ARIZEKEYS_", "DATABASE_URL"))}
+    ours = ("ARIZEKEYS_", "DATABASE_URL", "DJANGO_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return kept | {"ARIZEKEYS_DATA": str(folder)}
 
 
@@ -138,12 +140,29 @@ def test_first_run_shows_who_may_sign_in_and_how_to_go_on(first: Copy) -> None:
     names = ("alice", "bob", "charlie", "dana", "erin", "operator")
     assert [match[0] for match in re.findall(r"(\w+)@example\.com +(\w{4}-\w{4}-\w{4}-\w{4}) ", first.said)] == [*names]
     assert f"http://127.0.0.1:{first.port}" in first.said
-    assert re.search(r'^ *curl -H "Authorization: Bearer \$KEY" \S+/v2/spaces$', first.said, re.MULTILINE)
+    assert re.search(r'^ *curl -s -H "Authorization: Bearer \$KEY" \S+/v2/spaces$', first.said, re.MULTILINE)
     assert first.get("/healthz") == (200, '{"status": "ok"}')
 
 
+def test_the_printed_line_makes_a_key_that_opens_the_api(first: Copy) -> None:
+    assignment = next(line for line in first.said.splitlines() if line.strip().startswith("KEY="))
+
+    made = subprocess.run(
+        ["/bin/sh", "-c", f'{assignment}; printf %s "$KEY"'],
+        cwd=ROOT,
+        env=environment(first.folder),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    status, body = first.get("/v2/spaces", Authorization=f"Bearer {made.stdout}")
+
+    assert status == 200
+    assert {space["name"] for space in json.loads(body)["spaces"]} == {"production", "staging", "vision-lab"}
+
+
 def test_static_files_are_served_under_names_that_tell_their_content(first: Copy) -> None:
-    sheets = re.findall(r'href="(/static/[^"]+\.[0-9a-f]{12}\.css)"', first.get("/admin/login/")[1])
+    sheets = re.findall(r'href="(/static/[^"]+\.[0-9a-f]{12}\.css)"', first.get("/sign-in/")[1])
 
     assert sheets
     assert [first.get(sheet)[0] for sheet in sheets] == [200] * len(sheets)

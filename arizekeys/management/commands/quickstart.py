@@ -115,7 +115,11 @@ see deploy/ and README.md. To start afresh, delete the data folder."""
         issue = f"{_this_command()} issuekey --user {demo.ALICE.email} --name try-$RANDOM --json"
         read = f"{_python()} -c 'import json, sys; print(json.load(sys.stdin)[\"key\"])'"
         lines += ["", "  Make a key in another terminal, and use it:", ""]
-        lines += [f"    KEY=$({issue} | {read})", f'    curl -H "Authorization: Bearer $KEY" {address}/v2/spaces', ""]
+        lines += [
+            f"    KEY=$({issue} | {read})",
+            f'    curl -s -H "Authorization: Bearer $KEY" {address}/v2/spaces',
+            "",
+        ]
         self._say("\n".join(lines))
 
     def _say(self, text: str) -> None:
