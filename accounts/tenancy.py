@@ -264,8 +264,8 @@ def invite_person(
 
 
 @verb(Tag.PERSON_INVITED)
-def resend_invitation(actor: Actor, *, user: User, at: datetime) -> None:
-    """Make the link sent before void and let the invitation run anew; the door sends the mail.
+def resend_invitation(actor: Actor, *, user: User, at: datetime) -> User:
+    """Make the link sent before void and let the invitation run anew; the door mails a link made for what is returned.
 
     Raises:
         Forbidden: the actor may not invite.
@@ -282,6 +282,7 @@ def resend_invitation(actor: Actor, *, user: User, at: datetime) -> None:
     user.set_unusable_password()
     user.save(update_fields=["password"])
     record(actor, Tag.PERSON_INVITED, user, at=at, again=True)
+    return user
 
 
 def consequences_of_removal(user: User, account: Account, *, at: datetime) -> Consequences:

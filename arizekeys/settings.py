@@ -142,6 +142,7 @@ REAUTH_MINUTES = env.number("ARIZEKEYS_REAUTH_MINUTES", 60, minimum=1)
 # so that nobody can lock a person out from elsewhere.
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # the quarter is not lengthened by whoever goes on knocking
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_USERNAME_FORM_FIELD = "username"  # what Django's sign-in form calls the field, whatever the model's is called
 AXES_USERNAME_CALLABLE = "accounts.sessions.attempted_name"  # one count for all spellings of an address

@@ -67,13 +67,13 @@ def resend(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
     """Send an invitation again; the link sent before stops working."""
     member = roster.find(actor, standing_of(actor), number_of(wire_id))
     try:
-        resend_invitation(actor, user=member.user, at=timezone.now())
+        person = resend_invitation(actor, user=member.user, at=timezone.now())
     except Forbidden:
         raise
     except DomainError as refusal:
         messages.error(request, refusal.detail)
         return redirect("accounts:member", wire_id=wire_id)
-    return _invited(request, actor, Invitation(user=member.user, needs_password=True), again=True)
+    return _invited(request, actor, Invitation(user=person, needs_password=True), again=True)
 
 
 class Accept(PasswordResetConfirmView):
