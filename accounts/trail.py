@@ -112,7 +112,8 @@ class Told:
     name: str
     email: str
     action: str
-    target: str
+    target: str  # "" where somebody did it to themselves
+    gist: str  # what would otherwise stand alone behind "Details"
     door: str
     facts: list[tuple[str, str]]
     key: str
@@ -166,17 +167,30 @@ def action_label(tag: str) -> str:
 def tell(event: AuditEvent) -> Told:
     """Dress an event in words."""
     name, _, email = event.actor_label.partition(" <")
+    told = list(facts(event))
+    gist = _gist(event, dict(told))
     return Told(
         event=event,
         name=name,
         email=email.rstrip(">"),
         action=action_label(event.tag),
-        target=event.target_label,
+        target="" if event.target_label == event.actor_label else event.target_label,
+        gist=gist,
         door=door_label(event.door),
-        facts=list(facts(event)),
+        facts=[] if gist else told,
         key=encode_id(KEY_TYPE, event.key_id) if event.key_id else "",
         target_key=encode_id(KEY_TYPE, event.target_id) if event.target_type == KEY_TYPE and event.target_id else "",
     )
+
+
+def _gist(event: AuditEvent, told: dict[str, str]) -> str:
+    """Say roles and refusals in one line; everything else is told as facts."""
+    if event.outcome == "REFUSED":
+        return told["Refused"] if set(told) == {"Refused"} else ""
+    scope = next((value for name, value in told.items() if name in ("Account", "Organization", "Space")), "")
+    if "Role" in told and len(told) == (2 if scope else 1):
+        return f"{told['Role']} in “{scope}”" if scope else told["Role"]
+    return told["Changed"] if set(told) == {"Changed"} else ""
 
 
 def facts(event: AuditEvent) -> Iterator[tuple[str, str]]:

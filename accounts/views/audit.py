@@ -19,7 +19,7 @@ from accounts.paging import paginate
 from accounts.recent import recent_login_required
 from accounts.trail import KEY_TYPE, Filter, sees_everything, tell, visible_events
 
-_PAGE_SIZE = 50
+_PAGE_SIZE = 30
 
 
 @require_safe
