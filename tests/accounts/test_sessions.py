@@ -1,0 +1,157 @@
+"""Signing in and out, and failing to: who gets in, who is locked out, what the audit log keeps (security.md 21, 45)."""
+
+from __future__ import annotations
+
+import pytest
+from axes.models import AccessAttempt
+from django.test import Client
+from django.urls import reverse
+
+from accounts.audit import Tag
+from accounts.models import AuditEvent, User
+from apikeys.tokens import mint
+from tests.cast import Cast
+from tests.factories import PASSWORD, AccountFactory, PersonFactory, bind, service_key
+
+pytestmark = pytest.mark.django_db
+
+SIGN_IN = "/sign-in/"
+
+
+def sign_in(client: Client, email: str, password: str = PASSWORD, **extra: str) -> int:
+    return client.post(SIGN_IN, {"username": email, "password": password, **extra}).status_code
+
+
+def events(tag: Tag) -> list[AuditEvent]:
+    return list(AuditEvent.objects.filter(tag=tag).order_by("pk"))
+
+
+def test_signing_in_leads_to_the_keys_and_is_recorded(client: Client, cast: Cast) -> None:
+    response = client.post(SIGN_IN, {"username": "bob@example.com", "password": PASSWORD})
+
+    assert (response.status_code, response["Location"]) == (302, reverse("apikeys:list"))
+    (event,) = events(Tag.SIGNED_IN)
+    assert (event.actor_id, event.account_id, event.ip) == (cast.bob.pk, cast.account.pk, "127.0.0.1")
+    assert (event.door, event.outcome) == ("browser", "SUCCEEDED")
+
+
+def test_a_person_in_two_accounts_leaves_an_event_in_each(client: Client, cast: Cast) -> None:
+    other = AccountFactory.create(name="Other")
+    bind(cast.bob, other, "MEMBER")
+
+    sign_in(client, "bob@example.com")
+
+    assert {event.account_id for event in events(Tag.SIGNED_IN)} == {cast.account.pk, other.pk}
+
+
+def test_signing_out_is_a_post_and_is_recorded(client: Client, cast: Cast) -> None:
+    client.force_login(cast.bob)
+
+    assert client.get("/sign-out/").status_code == 405
+    assert client.post("/sign-out/")["Location"] == SIGN_IN
+
+    assert client.get("/settings/audit/").status_code == 302
+    assert [event.actor_id for event in events(Tag.SIGNED_OUT)] == [cast.bob.pk]
+
+
+@pytest.mark.parametrize(
+    "asked", ["https://evil.example/", "//evil.example/", "javascript:alert(1)", "/\\evil.example"]
+)
+def test_next_never_leads_elsewhere(client: Client, cast: Cast, asked: str) -> None:
+    response = client.post(SIGN_IN, {"username": "bob@example.com", "password": PASSWORD, "next": asked})
+
+    assert response["Location"] == reverse("apikeys:list")
+
+
+def test_next_leads_to_our_own_pages(client: Client, cast: Cast) -> None:
+    asked = "/settings/audit/?person=bob"
+
+    response = client.post(SIGN_IN, {"username": "bob@example.com", "password": PASSWORD, "next": asked})
+
+    assert response["Location"] == asked
+
+
+def test_a_wrong_password_is_refused_and_recorded_without_it(client: Client, cast: Cast) -> None:
+    response = client.post(SIGN_IN, {"username": "Bob@Example.com", "password": "wrong-but-secret"})
+
+    assert response.status_code == 200
+    assert "do not belong together" in response.content.decode()
+    (event,) = events(Tag.SIGN_IN_FAILED)
+    assert (event.actor_id, event.actor_label, event.target_id) == (None, "bob@example.com", cast.bob.pk)
+    assert (event.account_id, event.outcome, event.details) == (cast.account.pk, "REFUSED", {"reason": "password"})
+
+
+def test_an_unknown_address_sounds_the_same_and_stays_out_of_every_account(client: Client, cast: Cast) -> None:
+    known = client.post(SIGN_IN, {"username": "bob@example.com", "password": "wrong"}).content.decode()
+    unknown = client.post(SIGN_IN, {"username": "nobody@example.com", "password": "wrong"}).content.decode()
+
+    assert _without_varying(known) == _without_varying(unknown)
+    event = events(Tag.SIGN_IN_FAILED)[-1]
+    assert (event.account_id, event.target_id, event.actor_label) == (None, None, "nobody@example.com")
+
+
+def test_a_password_typed_into_the_name_is_not_kept(client: Client, cast: Cast) -> None:
+    sign_in(client, "hunter2-typed-one-field-too-early", "x")
+
+    (event,) = events(Tag.SIGN_IN_FAILED)
+    assert event.actor_label == "somebody unknown"
+
+
+@pytest.mark.parametrize("field", ["username", "password"])
+def test_a_key_signs_nobody_in_and_is_kept_nowhere(client: Client, cast: Cast, field: str) -> None:
+    """Security.md 14: no page turns a key into a session."""
+    key = mint().plaintext
+    form = {"username": "bob@example.com", "password": PASSWORD} | {field: key}
+
+    response = client.post(SIGN_IN, form)
+
+    assert "That is an API key" in response.content.decode()
+    assert key not in response.content.decode()
+    assert not AuditEvent.objects.filter(tag=Tag.SIGN_IN_FAILED).exists()
+    assert not AccessAttempt.objects.exists()
+
+
+def test_a_bot_never_signs_in(client: Client, cast: Cast) -> None:
+    """Security.md 21."""
+    bot = service_key(cast.bob, cast.production).key.owner
+
+    assert sign_in(client, bot.email, "") == 200
+    assert sign_in(client, bot.email, "!") == 200
+    assert "_auth_user_id" not in client.session
+    client.post("/password/forgot/", {"email": bot.email})
+    assert User.objects.get(pk=bot.pk).password.startswith("!")
+
+
+def test_a_removed_person_is_refused(client: Client, cast: Cast) -> None:
+    User.objects.filter(pk=cast.bob.pk).update(is_active=False)
+
+    assert sign_in(client, "bob@example.com") == 200
+
+    assert events(Tag.SIGN_IN_FAILED)[0].details == {"reason": "inactive"}
+
+
+def test_ten_wrong_passwords_lock_the_name_whatever_its_spelling(client: Client, cast: Cast) -> None:
+    for spelling in ("bob@example.com", "BOB@example.com", " Bob@Example.COM ") * 4:
+        response = client.post(SIGN_IN, {"username": spelling, "password": "wrong"})
+
+    assert response.status_code == 429
+    assert "Too many wrong passwords" in response.content.decode()
+    assert sign_in(client, "bob@example.com") == 429
+    assert sign_in(client, "charlie@example.com") == 302
+    assert events(Tag.SIGN_IN_FAILED)[-1].details == {"reason": "locked"}
+
+
+def test_an_operator_in_no_account_leaves_an_event_of_the_installation_and_is_told_where_to_go(client: Client) -> None:
+    operator = PersonFactory.create(is_staff=True, is_superuser=True)
+
+    response = client.post(SIGN_IN, {"username": operator.email, "password": PASSWORD}, follow=True)
+
+    assert response.status_code == 403
+    assert 'href="/admin/"' in response.content.decode()
+    (event,) = events(Tag.SIGNED_IN)
+    assert (event.account_id, event.actor_id) == (None, operator.pk)
+
+
+def _without_varying(page: str) -> str:
+    lines = page.replace("nobody@example.com", "bob@example.com").splitlines()
+    return "\n".join(line for line in lines if "csrfmiddlewaretoken" not in line)
