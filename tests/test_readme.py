@@ -16,7 +16,7 @@ def test_the_first_two_sh_blocks_are_the_two_commands() -> None:
 
     assert blocks[:2] == [
         f"{INSTALL} requirements.txt && .venv/bin/python manage.py quickstart",
-        f"{INSTALL} requirements-dev.txt && .venv/bin/pytest",
+        f"{INSTALL} requirements-dev.txt && .venv/bin/pytest -n auto",
     ]
 
 
