@@ -248,6 +248,11 @@ class ServiceGrants:
         return {str(space.pk): space for space in policy.spaces_for_service_keys(self.actor)[:MAX_LISTED_SPACES]}
 
     @property
+    def listed(self) -> int:
+        """How many spaces are offered, where these are not all of them; otherwise 0."""
+        return MAX_LISTED_SPACES if len(self.spaces) == MAX_LISTED_SPACES else 0
+
+    @property
     def is_valid(self) -> bool:
         """Whether everything chosen can be asked of the verb."""
         parts: list[GrantRow | OrganizationRow] = [*self.rows, *self.organizations]

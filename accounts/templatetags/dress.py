@@ -44,7 +44,7 @@ def ago(moment: datetime) -> str:
 @register.filter
 def initials(name: str) -> str:
     """Take the first letters of the first and last word, for an avatar."""
-    words = [word for word in str(name).replace("@", " ").replace(".", " ").split() if word[0].isalnum()]
+    words = [word for word in str(name).split("@")[0].replace(".", " ").split() if word[0].isalnum()]
     if not words:
         return "?"
     return (words[0][0] + (words[-1][0] if len(words) > 1 else "")).upper()
