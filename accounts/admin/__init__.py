@@ -6,10 +6,12 @@ from axes.admin import AccessAttemptAdmin as AxesAttemptAdmin
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.contrib.auth import admin as _auth_admin
 from django.contrib.auth.models import Group
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django.urls import reverse
@@ -17,13 +19,13 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 
 from accounts.admin import audit, bindings, people, tenancy
-from accounts.admin.base import OperatorAdmin
+from accounts.admin.base import OperatorAdmin, full_name
 
 __all__ = ["audit", "bindings", "people", "tenancy"]
 
 admin.site.site_header = admin.site.site_title = "arizekeys operator"
 admin.site.index_title = "The installation"
-admin.site.site_url = "/"
+admin.site.enable_nav_sidebar = False  # the lists are wide, and the front page is one click away
 
 # Nobody is ever in a group: roles are bindings. What axes logs besides locked doors is in the audit log.
 for model in (Group, AccessLog, AccessFailureLog):
@@ -48,6 +50,18 @@ class AccessAttemptAdmin(OperatorAdmin[AccessAttempt]):
         return self.operates(request)
 
 
+class _Offers(AutocompleteJsonView):
+    """What a field offers while one types; the name alone would not do where several accounts have a "production"."""
+
+    def serialize_result(self, obj: Model, to_field_name: str) -> dict[str, str]:
+        """Name one choice in full."""
+        return {**super().serialize_result(obj, to_field_name), "text": full_name(obj)}
+
+
+def _autocomplete(request: HttpRequest) -> HttpResponseBase:
+    return _Offers.as_view(admin_site=admin.site)(request)
+
+
 @never_cache
 def _sign_in(request: HttpRequest, extra_context: object = None) -> HttpResponseBase:
     """Send everybody through the product's own sign-in page: one place for lock-out, audit and second thoughts."""
@@ -61,5 +75,6 @@ def _sign_in(request: HttpRequest, extra_context: object = None) -> HttpResponse
     return redirect_to_login(after, resolve_url(settings.LOGIN_URL))
 
 
-# Assigned, since replacing the site would mean a subclass of Django's app configuration for this one method.
+# Assigned, since replacing the site would mean a subclass of Django's app configuration for these two methods.
+admin.site.autocomplete_view = _autocomplete  # type: ignore[method-assign,assignment]
 admin.site.login = _sign_in  # type: ignore[method-assign,assignment]

@@ -14,7 +14,7 @@ from django.core.paginator import Paginator
 from django.db import transaction
 from django.db.models import Func, IntegerField, Model, QuerySet
 from django.forms.models import construct_instance
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
@@ -22,7 +22,8 @@ from django.utils.safestring import SafeString
 
 from accounts.actors import Actor
 from accounts.errors import DomainError
-from accounts.models import Account, AuditEvent
+from accounts.models import Account, AuditEvent, Organization, Space
+from accounts.recent import is_recent, to_confirmation
 from accounts.redaction import KEY_PATTERN
 
 M = TypeVar("M", bound=Model)
@@ -110,6 +111,7 @@ class OperatorAdmin(_ModelAdmin[M]):
     """
 
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # they count the whole table, once per choice
     paginator = BoundedPaginator
     list_per_page = 50
     list_max_show_all = 200
@@ -152,6 +154,28 @@ class OperatorAdmin(_ModelAdmin[M]):
         if _SECRET_COLUMNS & set(lookup.split("__")):
             return False
         return super().lookup_allowed(lookup, value, request)
+
+    def recently(self, request: HttpRequest) -> HttpResponseRedirect | None:
+        """Send an operator who signed in too long ago to confirm it (security.md 38), where something is to change."""
+        return None if is_recent(request) or not self.operates(request) else to_confirmation(request)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show or carry out a form. Looking at what is there needs no password again; filling in something new does."""
+        sent_or_new = request.method == "POST" or object_id is None
+        proof = self.recently(request) if sent_or_new else None
+        return proof or super().changeform_view(request, object_id, form_url, extra_context)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Ask, or carry out."""
+        return self.recently(request) or super().delete_view(request, object_id, extra_context)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Show the list; a whole key typed into its search is taken out of the address at once."""
@@ -284,6 +308,13 @@ def listed(text: str, model: type[Model], **where: Any) -> SafeString:
 def linked(row: Model | None, text: str = "") -> SafeString | str:
     """Link to a row's own page."""
     return format_html('<a href="{}">{}</a>', page_of(row), text or str(row)) if row is not None else NOTHING
+
+
+def full_name(row: Model) -> str:
+    """Return a name that tells rows of equal names apart: spaces and organizations with what they stand in."""
+    if isinstance(row, Space):
+        return f"{row.organization} / {row} ({row.organization.account})"
+    return f"{row} ({row.account})" if isinstance(row, Organization) else str(row)
 
 
 def page_of(row: Model) -> str:

@@ -230,6 +230,8 @@ class UserAdmin(VerbAdmin[User]):
     def password_view(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         """Show Django's own form for somebody's password. Bots have none."""
         person = self._person(request, id)
+        if proof := self.recently(request):
+            return proof
         with transaction.atomic():
             # Django's view asks nothing of its class that this one does not have.
             response: HttpResponse = DjangoUserAdmin.user_change_password(self, request, id, form_url)  # type: ignore[arg-type]

@@ -206,6 +206,7 @@ class OrganizationAdmin(VerbAdmin[Organization]):
         return (
             super()
             .get_queryset(request)
+            .select_related("account")
             .annotate(
                 space_total=bounded_count(Space.objects.filter(organization=here)),
                 member_count=bounded_count(OrganizationBinding.objects.filter(content_object=here)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -12,17 +13,20 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 from accounts.actors import Actor
 from accounts.admin.base import NOTHING, FewRelated, OperatorAdmin, linked, listed
 from accounts.audit_export import Format
 from accounts.errors import DomainError, Invalid
 from accounts.models import AuditEvent
+from accounts.recent import is_recent, to_confirmation
 from accounts.wire import decode_id
 from apikeys import peppers
+from apikeys.admin.issue import issue_view
 from apikeys.key_export import export_keys
 from apikeys.lifecycle import revoke_key
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeySecret, KeyStatus, KeyUse
@@ -72,6 +76,21 @@ class ByUse(admin.SimpleListFilter):
             "never": Q(use__isnull=True),
         }
         return queryset.filter(conditions.get(self.value() or "", Q()))
+
+
+class ByExposure(admin.SimpleListFilter):
+    """Filters by whether a key was seen where keys get logged: these want refreshing."""
+
+    title = "exposure"
+    parameter_name = "exposed"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
+        """Offer what is worth looking for."""
+        return [("yes", "Seen in an unsafe place")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep exposed keys."""
+        return queryset.filter(exposed_at__isnull=False) if self.value() == "yes" else queryset
 
 
 class ByPepper(admin.SimpleListFilter):
@@ -124,6 +143,7 @@ class ApiKeyAdmin(OperatorAdmin[ApiKey]):
     """Keys of all accounts. Editing one would break what its maker was promised; ending one is an action."""
 
     change_form_template = "admin/apikeys/apikey/change_form.html"
+    change_list_template = "admin/apikeys/apikey/change_list.html"
     list_display = (
         "name",
         "kind",
@@ -136,7 +156,7 @@ class ApiKeyAdmin(OperatorAdmin[ApiKey]):
         "expires_at",
         "last_used",
     )
-    list_filter = (ByStatus, "kind", ByUse, ("exposed_at", admin.EmptyFieldListFilter), ("account", FewRelated))
+    list_filter = (ByStatus, "kind", ByUse, ByExposure, ("account", FewRelated))
     list_select_related = ("account", "owner", "created_by", "use")
     search_fields = ("name",)
     search_help_text = (
@@ -190,6 +210,11 @@ class ApiKeyAdmin(OperatorAdmin[ApiKey]):
             if found.exists():
                 return found, False
         return queryset.named_like(term), False
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the page that makes a key."""
+        page = self.admin_site.admin_view(partial(issue_view, self))
+        return [path("issue/", page, name="apikeys_apikey_issue"), *super().get_urls()]
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         """Offer to revoke a key that is not."""
@@ -285,7 +310,7 @@ class ApiKeyAdmin(OperatorAdmin[ApiKey]):
                 for space, space_role in held.spaces
                 if space.organization_id == organization.pk
             ]
-        return format_html("<ul>{}</ul>", format_html_join("", "<li>{}: {}</li>", lines))
+        return format_html_join(mark_safe("<br>"), "{}: {}", lines)  # noqa: S308 -- a constant
 
     @admin.display(description="its own deeds")
     def deeds(self, key: ApiKey) -> SafeString:
@@ -304,6 +329,8 @@ class ApiKeyAdmin(OperatorAdmin[ApiKey]):
         return TemplateResponse(request, "admin/apikeys/apikey/revoke.html", context)
 
     def _export(self, request: HttpRequest, queryset: QuerySet[ApiKey], form: Format) -> HttpResponseBase | None:
+        if not is_recent(request):
+            return to_confirmation(request, back=request.get_full_path())
         chosen = ApiKeyQuerySet(ApiKey).filter(pk__in=queryset.order_by().values("pk"))
         at = timezone.now()
         lines = export_keys(Actor.from_admin(request, None), chosen, form=form, at=at)

@@ -356,6 +356,19 @@ def test_people_only_are_offered_for_roles(desk: Client, cast: Cast) -> None:
     assert [row["text"] for row in answer.json()["results"]] == ["Bob Baker <bob@example.com>"]
 
 
+def test_spaces_of_equal_names_are_told_apart_while_one_types(desk: Client, cast: Cast) -> None:
+    answer = desk.get(
+        reverse("admin:autocomplete"),
+        {"term": "production", "app_label": "accounts", "model_name": "spacebinding", "field_name": "content_object"},
+    )
+
+    other = cast.elsewhere.organization
+    assert {row["text"] for row in answer.json()["results"]} == {
+        "Fraud & Risk / production (Acme AI)",
+        f"{other} / production ({other.account})",
+    }
+
+
 # Bindings
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Permission as AuthPermission
+from django.contrib.sessions.models import Session
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
@@ -378,3 +379,117 @@ def test_role_of_a_service_key_is_named(desk: Client, cast: Cast) -> None:
     key = service_key(cast.alice, cast.production, role=RoleName.ADMIN).key
 
     assert "production</a>: Admin" in desk.get(_page(ApiKey, "change", key.pk)).content.decode()
+
+
+# Issuing
+
+ISSUE = "/admin/apikeys/apikey/issue/"
+
+
+def _issue(desk: Client, **data: Any) -> Any:
+    nonce = desk.get(ISSUE).context["nonce"]
+    return desk.post(ISSUE, {"nonce": nonce, "kind": "USER", "name": "by hand"} | data)
+
+
+def test_user_key_is_issued_for_somebody_and_shown_once(desk: Client, cast: Cast) -> None:
+    answer = _issue(desk, person=cast.bob.pk, expires_in=30)
+
+    plaintext = answer.context["plaintext"]
+    verified = verify(plaintext, at=timezone.now())
+    assert verified.user == cast.bob
+    assert verified.expires_at is not None
+    assert answer.content.decode().count(plaintext) == 1
+    assert "no-store" in answer["Cache-Control"]
+    assert answer["Referrer-Policy"] == "no-referrer"
+    event = AuditEvent.objects.get(tag=Tag.KEY_CREATED)
+    assert (event.door, event.actor_id, event.ip) == ("admin", cast.bob.pk, "203.0.113.9")
+    assert event.operation_name == "issued by Olga Operator <olga@example.com>"
+    assert all(plaintext[15:] not in text for _, text in _texts(desk))
+    assert plaintext[15:] not in str([session.get_decoded() for session in Session.objects.all()])
+
+
+def test_form_sent_twice_issues_one_key(desk: Client, cast: Cast) -> None:
+    form = {"nonce": desk.get(ISSUE).context["nonce"], "kind": "USER", "name": "by hand", "person": cast.bob.pk}
+
+    assert "plaintext" in desk.post(ISSUE, form).context
+    assert "sent before" in desk.post(ISSUE, form).content.decode()
+
+    assert ApiKey.objects.count() == 1
+
+
+def test_service_key_is_issued_by_the_operator_without_a_ceiling(desk: Client, cast: Cast, operator: User) -> None:
+    admin_role = Role.objects.get(level="SPACE", name=RoleName.ADMIN)
+
+    _issue(desk, kind="SERVICE", spaces=[cast.production.pk, cast.vision_lab.pk], space_role=admin_role.pk)
+
+    key = ApiKey.objects.get()
+    assert key.created_by == operator
+    (row,) = [json.loads(line) for line in _exported(desk, "export_ndjson", NewKey(key, "")).splitlines()]
+    assert [(one["name"], one["role"], one["spaces"][0]["role"]) for one in row["organizations"]] == [
+        ("Fraud & Risk", "READ_ONLY", "ADMIN"),
+        ("Research", "READ_ONLY", "ADMIN"),
+    ]
+
+
+def test_service_key_on_somebodys_behalf_is_under_their_ceiling(desk: Client, cast: Cast) -> None:
+    admin_role = Role.objects.get(level="SPACE", name=RoleName.ADMIN)
+
+    answer = _issue(desk, kind="SERVICE", person=cast.bob.pk, spaces=[cast.production.pk], space_role=admin_role.pk)
+
+    assert "above your own" in answer.content.decode()
+    assert not ApiKey.objects.exists()
+    refusal = AuditEvent.objects.get(tag=Tag.KEY_CREATED)
+    assert (refusal.outcome, refusal.actor_id) == ("REFUSED", cast.bob.pk)
+
+
+def test_what_is_missing_is_said_in_the_form(desk: Client, cast: Cast) -> None:
+    assert "say to whom" in _issue(desk).content.decode()
+    assert "choose at least one" in _issue(desk, kind="SERVICE").content.decode()
+    across = [cast.production.pk, cast.elsewhere.pk]
+    assert "does not follow" in _issue(desk, kind="SERVICE", spaces=across).content.decode()
+    assert not ApiKey.objects.exists()
+
+
+def test_issuing_is_for_superusers(onlooker: Client) -> None:
+    assert onlooker.get(ISSUE).status_code == 403
+    assert onlooker.post(ISSUE, {"kind": "USER", "name": "x"}).status_code == 403
+
+
+# A password newer than an hour (security 38)
+
+
+@pytest.fixture
+def stale(desk: Client) -> Client:
+    """The operator's browser, signed in yesterday."""
+    session = desk.session
+    session["authenticated_at"] -= 24 * 60 * 60
+    session.save()
+    return desk
+
+
+def test_changing_and_taking_along_want_a_recent_sign_in(stale: Client, cast: Cast) -> None:
+    key = user_key(cast.bob, cast.account).key
+    confirm = reverse("accounts:confirm")
+    add, change = _page(Account, "add"), _page(Account, "change", cast.account.pk)
+
+    for answer in (
+        stale.get(ISSUE),
+        stale.post(ISSUE, {"kind": "USER", "name": "x", "person": cast.bob.pk}),
+        stale.get(add),
+        stale.post(add, {"name": "Globex"}),
+        stale.post(change, {"name": "Globex"}),
+        stale.get(reverse("admin:auth_user_password_change", args=[cast.bob.pk])),
+        stale.post(KEYS, {"action": "export_csv", "_selected_action": [key.pk]}),
+    ):
+        assert answer.status_code == 302
+        assert answer["Location"].startswith(confirm)
+    assert not AuditEvent.objects.filter(tag=Tag.KEYS_EXPORTED).exists()
+    assert stale.get(change).status_code == 200
+
+
+def test_stopping_a_leak_does_not_wait_for_a_password(stale: Client, cast: Cast) -> None:
+    key = user_key(cast.bob, cast.account).key
+
+    stale.post(KEYS, {"action": "revoke", "_selected_action": [key.pk], "confirmed": "yes"})
+
+    assert ApiKey.objects.get(pk=key.pk).revoked_at is not None
