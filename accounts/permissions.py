@@ -68,9 +68,7 @@ def require(actor: Actor, permission: Permission, scope: Scope) -> None:
         return
     if not may_see(actor, scope):
         raise NotFound(f"There is no such {scope._meta.verbose_name}, or you have no access to it.")
-    raise Forbidden(
-        f"You need the permission {permission} in “{scope}”. Ask one of its admins.", permission=permission
-    )
+    raise Forbidden(f"You need the permission {permission} in “{scope}”. Ask one of its admins.", permission=permission)
 
 
 def may_see(actor: Actor, scope: Scope) -> bool:

@@ -13,17 +13,17 @@ import stage
 
 stage.set_up()
 
-from collections.abc import Callable  # noqa: E402 -- Django is set up first
+from collections.abc import Callable
 
-from django.db import connection  # noqa: E402
-from django.utils import timezone  # noqa: E402
+from django.db import connection
+from django.utils import timezone
 
-from accounts.actors import Actor, Door  # noqa: E402
-from accounts.models import Account  # noqa: E402
-from accounts.paging import paginate  # noqa: E402
-from accounts.tenancy import create_account  # noqa: E402
-from apikeys.models import KeyStatus  # noqa: E402
-from apikeys.policy import service_keys  # noqa: E402
+from accounts.actors import Actor, Door
+from accounts.models import Account
+from accounts.paging import paginate
+from accounts.tenancy import create_account
+from apikeys.models import KeyStatus
+from apikeys.policy import service_keys
 
 SMALL = 10_000
 ROUNDS = 21
@@ -86,7 +86,7 @@ def main() -> None:
     small, large = cases(filled("small", SMALL)), cases(filled(f"large-{rows}", rows))
     for name in small:
         medians = stage.interleaved({f"{SMALL} keys": small[name], f"{rows} keys": large[name]}, ROUNDS)
-        print(f"\n{name}")  # noqa: T201 -- its output
+        print(f"\n{name}")
         stage.table(medians, f"{SMALL} keys")
 
 

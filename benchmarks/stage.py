@@ -52,4 +52,4 @@ def table(medians: dict[str, float], base: str) -> None:
     """Print medians in microseconds and as ratios to one of them."""
     width = max(map(len, medians))
     for name, median in medians.items():
-        print(f"{name:<{width}}  {median * 1e6:10.1f} µs   × {median / medians[base]:.3f}")  # noqa: T201 -- its output
+        print(f"{name:<{width}}  {median * 1e6:10.1f} µs   × {median / medians[base]:.3f}")
