@@ -84,7 +84,7 @@ class User(GuardianUserMixin, AbstractBaseUser, PermissionsMixin):
             models.CheckConstraint(
                 name="bot_never_signs_in",
                 # Django marks an unusable password with a leading "!".
-                condition=~models.Q(kind="BOT") | models.Q(password__startswith="!"),
+                condition=~models.Q(kind="BOT") | models.Q(password__startswith="!"),  # noqa: S106 -- a mark
                 violation_error_message=_("A bot has no password."),
             ),
         )
