@@ -39,12 +39,12 @@ class Caller:
     def _headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.key.plaintext}"}
 
-    def list(self, **parameters: Any) -> tuple[int, Any]:
+    def listed(self, **parameters: Any) -> tuple[int, Any]:
         response = self.client.get(LIST, parameters, headers=self._headers())
         return response.status_code, response.json()
 
     def names(self, **parameters: Any) -> list[str]:
-        status, body = self.list(**parameters)
+        status, body = self.listed(**parameters)
         assert status == 200, body
         return [item["name"] for item in body["api_keys"]]
 
@@ -53,7 +53,7 @@ class Caller:
         assert response["Cache-Control"] == "no-store"
         return response.status_code, response.json()
 
-    def refresh(self, key: ApiKey, **body: Any) -> tuple[int, Any]:
+    def refresh(self, key: ApiKey, /, **body: Any) -> tuple[int, Any]:
         place = f"{LIST}/{key.wire_id}/refresh"
         response = self.client.post(place, body, content_type="application/json", headers=self._headers())
         assert response["Cache-Control"] == "no-store"
@@ -66,7 +66,7 @@ class Caller:
         return response.status_code
 
     def works(self) -> bool:
-        return self.list()[0] == 200
+        return self.listed()[0] == 200
 
 
 As = Callable[[User], Caller]
@@ -327,14 +327,12 @@ def test_at_most_a_hundred_of_each(cast: Cast, by: As) -> None:
     assert by(cast.bob).create(key_type="SERVICE", name="n", organizations=many_spaces)[0] == 400
 
 
-@pytest.mark.parametrize(
-    ("level", "name", "status"), [("ACCOUNT", "ANNOTATOR", 400), ("ACCOUNT", "MEMBER_UI_ONLY", 400)]
-)
-def test_account_roles_that_no_key_has_are_bad_requests(cast: Cast, by: As, level: str, name: str, status: int) -> None:
+@pytest.mark.parametrize("name", ["ANNOTATOR", "MEMBER_UI_ONLY"])
+def test_account_roles_that_no_key_has_are_bad_requests(cast: Cast, by: As, name: str) -> None:
     """Contract rest-v2 §12.3."""
     body = {"key_type": "SERVICE", "name": "n", "account_role": _role(name), "organizations": _scopes(cast)}
 
-    assert by(cast.alice).create(**body)[0] == status
+    assert by(cast.alice).create(**body)[0] == 400
 
 
 @pytest.mark.parametrize("level", ["space", "org"])
@@ -476,7 +474,7 @@ def test_secret_is_in_the_two_answers_that_may_have_it_and_nowhere_else(cast: Ca
     made = bob.create(key_type="USER", name="n")[1]
     fresh = bob.refresh(ApiKey.objects.get(name="n"))[1]
 
-    listed = str(bob.list())
+    listed = str(bob.listed())
     audited = str(list(AuditEvent.objects.values()))
     for secret in (made["key"], fresh["key"]):
         assert secret not in listed
@@ -504,15 +502,15 @@ def test_items_are_as_created_but_for_the_secret(cast: Cast, by: As) -> None:
     service = bob.create(key_type="SERVICE", name="s", organizations=_scopes(cast))[1]
     del user["key"], service["key"]
 
-    assert bob.list()[1]["api_keys"][0] == user
-    assert bob.list(key_type="SERVICE")[1]["api_keys"] == [service]
+    assert bob.listed()[1]["api_keys"][0] == user
+    assert bob.listed(key_type="SERVICE")[1]["api_keys"] == [service]
 
 
 def test_last_use_is_told_once_there_was_one(cast: Cast, by: As) -> None:
     bob = by(cast.bob)
     user_key(cast.bob, cast.account, name="unused")
 
-    unused, mine = bob.list()[1]["api_keys"]
+    unused, mine = bob.listed()[1]["api_keys"]
 
     assert "last_used_at" not in unused
     assert timezone.now() - datetime.fromisoformat(mine["last_used_at"]) < timedelta(minutes=1)
@@ -523,7 +521,7 @@ def test_revoked_keys_say_so(cast: Cast, by: As) -> None:
     gone = user_key(cast.bob, cast.account, name="gone").key
     bob.revoke(gone)
 
-    assert [item["status"] for item in bob.list(status="REVOKED")[1]["api_keys"]] == ["REVOKED"]
+    assert [item["status"] for item in bob.listed(status="REVOKED")[1]["api_keys"]] == ["REVOKED"]
 
 
 def test_expired_keys_are_in_no_list(cast: Cast, by: As) -> None:
@@ -543,10 +541,10 @@ def test_another_persons_user_keys_are_for_account_admins(cast: Cast, by: As) ->
 
     assert alice.names(user_id=him) == ["mine"]
     assert bob.names(user_id=him) == ["mine"]
-    assert bob.list(user_id=her)[0] == 403
-    assert bob.list(user_id=encode_id("User", 10**9))[0] == 403  # as much as about somebody who is there
-    assert alice.list(user_id=encode_id("User", 10**9))[0] == 404
-    assert alice.list(user_id=encode_id("User", cast.mallory.pk))[0] == 404
+    assert bob.listed(user_id=her)[0] == 403
+    assert bob.listed(user_id=encode_id("User", 10**9))[0] == 403  # as much as about somebody who is there
+    assert alice.listed(user_id=encode_id("User", 10**9))[0] == 404
+    assert alice.listed(user_id=encode_id("User", cast.mallory.pk))[0] == 404
     assert alice.names(user_id=encode_id("User", cast.erin.pk)) == []
 
 
@@ -566,7 +564,7 @@ def test_service_keys_alone_are_those_one_made(cast: Cast, by: As) -> None:
     assert by(cast.bob).names(key_type="SERVICE") == ["bob's"]
     assert by(cast.alice).names(key_type="SERVICE") == ["alice's"]
     assert by(cast.alice).names(key_type="SERVICE", user_id=him) == ["bob's"]
-    assert by(cast.bob).list(key_type="SERVICE", user_id=encode_id("User", cast.alice.pk))[0] == 403
+    assert by(cast.bob).listed(key_type="SERVICE", user_id=encode_id("User", cast.alice.pk))[0] == 403
 
 
 def test_service_keys_of_a_space(cast: Cast, by: As) -> None:
@@ -580,10 +578,10 @@ def test_service_keys_of_a_space(cast: Cast, by: As) -> None:
     assert bob.names(space_id=space, key_type="SERVICE") == ["alice's", "bob's"]
     assert bob.names(space_id=space, user_id=encode_id("User", cast.alice.pk)) == ["alice's"]
     assert bob.names(space_id=space, user_id=encode_id("User", 10**9)) == []
-    bots = [item["bot_user"] for item in bob.list(space_id=space)[1]["api_keys"]]
+    bots = [item["bot_user"] for item in bob.listed(space_id=space)[1]["api_keys"]]
     assert [bot["organizations"] for bot in bots] == [[], []]
     assert [bot["account_role"]["name"] for bot in bots] == ["ADMIN", "MEMBER"]
-    status, body = bob.list(space_id=space, key_type="USER")
+    status, body = bob.listed(space_id=space, key_type="USER")
     assert (status, body["errors"][0]["parameter"]) == (400, "space_id")
 
 
@@ -603,7 +601,7 @@ def test_service_keys_of_a_space(cast: Cast, by: As) -> None:
     ],
 )
 def test_who_may_list_the_keys_of_a_space(cast: Cast, by: As, who: str, space: str, status: int) -> None:
-    answer = by(getattr(cast, who)).list(space_id=encode_id("Space", getattr(cast, space).pk))
+    answer = by(getattr(cast, who)).listed(space_id=encode_id("Space", getattr(cast, space).pk))
 
     assert answer[0] == status
 
@@ -614,7 +612,7 @@ def test_bot_that_is_nobody_any_more_is_a_placeholder(cast: Cast, by: As) -> Non
     key = service_key(cast.bob, cast.production).key
     AccountBinding.objects.filter(user=key.owner).delete()
 
-    (item,) = bob.list(key_type="SERVICE")[1]["api_keys"]
+    (item,) = bob.listed(key_type="SERVICE")[1]["api_keys"]
 
     assert item["bot_user"] == {
         "id": encode_id("User", key.owner_id),
@@ -629,7 +627,7 @@ def test_bot_out_of_a_space_is_told_without_it(cast: Cast, by: As) -> None:
     key = service_key(cast.bob, cast.production, cast.staging).key
     unbind_role(cast.actor(cast.alice), user=key.owner, scope=cast.staging, at=timezone.now())
 
-    (item,) = bob.list(key_type="SERVICE")[1]["api_keys"]
+    (item,) = bob.listed(key_type="SERVICE")[1]["api_keys"]
 
     (organization,) = item["bot_user"]["organizations"]
     assert [space["space_id"] for space in organization["spaces"]] == [encode_id("Space", cast.production.pk)]
@@ -640,10 +638,10 @@ def test_pages_are_newest_first_and_skip_nothing(cast: Cast, by: As) -> None:
     for number in range(6):
         user_key(cast.bob, cast.account, name=str(number))
 
-    status, first = bob.list(limit=3)
+    status, first = bob.listed(limit=3)
     user_key(cast.bob, cast.account, name="meanwhile")
-    second = bob.list(limit=3, cursor=first["pagination"]["next_cursor"])[1]
-    third = bob.list(limit=3, cursor=second["pagination"]["next_cursor"])[1]
+    second = bob.listed(limit=3, cursor=first["pagination"]["next_cursor"])[1]
+    third = bob.listed(limit=3, cursor=second["pagination"]["next_cursor"])[1]
 
     pages = [[item["name"] for item in page["api_keys"]] for page in (first, second, third)]
     assert status == 200
@@ -670,7 +668,7 @@ def test_pages_are_newest_first_and_skip_nothing(cast: Cast, by: As) -> None:
     ],
 )
 def test_queries_of_another_shape_are_refused(cast: Cast, by: As, parameters: dict[str, str]) -> None:
-    assert by(cast.bob).list(**parameters)[0] == 400
+    assert by(cast.bob).listed(**parameters)[0] == 400
 
 
 @pytest.mark.parametrize("question", [{}, {"key_type": "SERVICE"}, {"space_id": "production"}])
@@ -679,7 +677,7 @@ def test_lists_cost_the_same_for_one_row_and_for_many(cast: Cast, by: As, questi
     if "space_id" in question:
         question = {"space_id": encode_id("Space", cast.production.pk)}
     service_key(cast.bob, cast.production)
-    bob.list()
+    bob.listed()
     costs = []
     for more in (0, 2, 27):
         for number in range(more):
@@ -688,7 +686,7 @@ def test_lists_cost_the_same_for_one_row_and_for_many(cast: Cast, by: As, questi
             user_key(cast.bob, cast.account, name=f"u{number}")
             service_key(cast.bob, cast.production, SpaceFactory.create(organization=organization), name=f"s{number}")
         with CaptureQueriesContext(connection) as queries:
-            rows = len(bob.list(**question)[1]["api_keys"])
+            rows = len(bob.listed(**question)[1]["api_keys"])
         costs.append(len(queries))
 
     assert rows == 30
@@ -698,13 +696,12 @@ def test_lists_cost_the_same_for_one_row_and_for_many(cast: Cast, by: As, questi
 def test_creating_costs_the_same_for_one_space_and_for_many(cast: Cast, by: As) -> None:
     """All but writing the bindings themselves: ids and roles are looked up together."""
     alice = by(cast.alice)
-    alice.list()
+    alice.listed()
     costs = []
     for spaces in (1, 21):
         (one,) = _scopes(cast)
-        more = [
-            {"space_id": encode_id("Space", SpaceFactory.create(organization=cast.fraud).pk)} for _ in range(spaces)
-        ]
+        created = SpaceFactory.create_batch(spaces, organization=cast.fraud)
+        more = [{"space_id": encode_id("Space", space.pk)} for space in created]
         with CaptureQueriesContext(connection) as queries:
             assert alice.create(key_type="SERVICE", name="n", organizations=[one | {"spaces": more}])[0] == 201
         costs.append(len(queries) - spaces)
@@ -856,7 +853,7 @@ def test_lock_stops_user_keys_at_the_door(cast: Cast, by: As, client: Client) ->
     alice, bot = by(cast.alice), Caller(client, service_key(cast.alice, cast.production, account_role=RoleName.ADMIN))
     Account.objects.filter(pk=cast.account.pk).update(developer_access_locked=True)
 
-    assert alice.list()[0] == 403
+    assert alice.listed()[0] == 403
     assert bot.works()
     assert bot.create(key_type="SERVICE", name="n", organizations=_scopes(cast))[0] == 403
     assert bot.refresh(bot.key.key)[0] == 403
