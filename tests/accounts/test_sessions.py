@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 from axes.models import AccessAttempt
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from accounts.audit import Tag
 from accounts.models import AuditEvent, User
+from accounts.sessions import attempted_name
 from apikeys.tokens import mint
 from tests.cast import Cast
 from tests.factories import PASSWORD, AccountFactory, PersonFactory, bind, service_key
@@ -139,6 +140,15 @@ def test_ten_wrong_passwords_lock_the_name_whatever_its_spelling(client: Client,
     assert sign_in(client, "bob@example.com") == 429
     assert sign_in(client, "charlie@example.com") == 302
     assert events(Tag.SIGN_IN_FAILED)[-1].details == {"reason": "locked"}
+
+
+def test_failures_are_counted_under_one_spelling_whichever_form_was_used(rf: RequestFactory) -> None:
+    request = rf.post("/", {"username": " Eve@Example.com"})
+    key = mint().plaintext
+
+    assert attempted_name(request, None) == "eve@example.com"
+    assert attempted_name(request, {"username": "BOB@example.com "}) == "bob@example.com"
+    assert key.lower() not in attempted_name(request, {"username": key}).lower()
 
 
 def test_an_operator_in_no_account_leaves_an_event_of_the_installation_and_is_told_where_to_go(client: Client) -> None:

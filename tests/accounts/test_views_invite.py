@@ -119,6 +119,23 @@ def test_the_link_runs_out_after_a_week(client: Client, cast: Cast, monkeypatch:
     assert "This invitation has run out" in body(Client().get(link, follow=True))
 
 
+def test_of_two_at_the_same_moment_one_joins(client: Client, cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both found the link valid; the row decides."""
+    client.force_login(cast.alice)
+    link = link_to(client.post(INVITE, FORM))
+    late = Client()
+    page = late.get(link, follow=True).request["PATH_INFO"]
+    accept(link)
+    monkeypatch.setattr(invitations.InvitationTokens, "check_token", lambda *_: True)
+
+    answer = late.post(page, {"new_password1": "somebody else's words", "new_password2": "somebody else's words"})
+
+    assert "This invitation has run out" in body(answer)
+    assert "_auth_user_id" not in late.session
+    assert User.objects.get(email="nina@example.com").check_password(NEW)
+    assert AuditEvent.objects.filter(tag=Tag.PERSON_JOINED).count() == 1
+
+
 @pytest.mark.parametrize("change", ["x", "", "."])
 def test_a_changed_link_opens_nothing(client: Client, cast: Cast, change: str) -> None:
     client.force_login(cast.alice)

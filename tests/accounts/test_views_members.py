@@ -78,6 +78,8 @@ def test_nobody_else_is_found_by_a_bots_address(cast: Cast) -> None:
 def test_a_space_lists_whoever_gets_in_and_says_how(cast: Cast) -> None:
     """The list agrees with the permission question, for each space and each of the cast."""
     bind(cast.erin, cast.fraud, RoleName.READ_ONLY)
+    bind(cast.bob, cast.research, RoleName.MEMBER)  # which does not open a private space
+    bind(cast.charlie, cast.research, RoleName.ADMIN)  # which does
     actor = cast.actor(cast.alice)
     for space in Space.objects.select_related("organization"):
         listed = {row.user_id for row in members(actor, standing_of(actor), Wanted(space=space))}
