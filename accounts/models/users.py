@@ -9,6 +9,7 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from guardian.mixins import GuardianUserMixin
 
@@ -32,6 +33,7 @@ class UserManager(BaseUserManager["User"]):
 
     def create_superuser(self, email: str, password: str | None = None, **extra: Any) -> User:
         """Create an operator: a person with the run of Django admin, belonging to no account."""
+        extra.setdefault("joined_at", timezone.now() if password else None)
         return self.create_user(email, password, is_staff=True, is_superuser=True, **extra)
 
     def create_bot(self, name: str) -> User:
