@@ -273,6 +273,13 @@ def test_last_admin_is_not_deactivated(desk: Client, cast: Cast) -> None:
     assert User.objects.get(pk=cast.alice.pk).is_active
 
 
+def test_nothing_of_a_person_is_changed_when_a_part_is_refused(desk: Client, cast: Cast) -> None:
+    _refused(desk, _page(User, "change", cast.alice.pk), **_form_of(cast.alice, name="Alicia", is_active=None))
+
+    assert User.objects.get(pk=cast.alice.pk).name == "Alice Archer"
+    assert not AuditEvent.objects.filter(tag=Tag.PERSON_CHANGED).exists()
+
+
 def test_last_operator_stays(desk: Client, operator: User) -> None:
     address = _page(User, "change", operator.pk)
     for part in ("is_active", "is_staff", "is_superuser"):

@@ -15,6 +15,7 @@ from django.core.management.base import CommandError
 from django.test import Client
 
 from accounts.audit import Tag
+from accounts.invitations import is_pending
 from accounts.models import Account, AccountBinding, AuditEvent, Organization, User
 from accounts.roles import RoleName
 from accounts.wire import encode_id
@@ -171,6 +172,20 @@ def test_refusal_is_json_on_request(cast: Cast) -> None:
 
     assert ended.value.code == 1
     assert json.loads(errors.getvalue())["error"]["code"] == "conflict"
+
+
+def test_operator_made_with_djangos_command_gets_in_and_awaits_no_invitation(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
+
+    call_command("createsuperuser", "--noinput", "--email", "Olga@example.com", "--name", "Olga", verbosity=0)
+
+    olga = User.objects.get()
+    assert olga.email == "olga@example.com"
+    assert not is_pending(olga)
+    client.force_login(olga)
+    assert client.get("/admin/").status_code == 200
 
 
 def test_password_is_no_argument() -> None:
