@@ -358,7 +358,7 @@ BODIES = [
     b"NaN",
     b'{"name": NaN}',
     b'{"name": Infinity}',
-    b'{"a": 1, "a": 2}',
+    b'{"key_type": "USER", "name": "n", "name": "m"}',
     b"\xff\xfe",
     b'\xef\xbb\xbf{"key_type": "USER", "name": "n"}',
     b"[" * 100_000,
