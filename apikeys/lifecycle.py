@@ -29,6 +29,7 @@ MAX_DESCRIPTION = 1000
 MAX_GRACE = timedelta(days=1)  # contract rest-v2 §5.3
 MAX_SCOPES = 100  # organizations per key, and spaces per organization (contract rest-v2 §5.1)
 _HOUR = timedelta(hours=1)
+_FURTHEST = timedelta(days=36_525)  # a hundred years; what means "never" is no expiry
 
 
 @dataclass(frozen=True)
@@ -359,6 +360,11 @@ def _lifetime(account: Account, expires_at: datetime | None, at: datetime) -> da
     """Return when a key made now ends, under the account's limit."""
     if expires_at is not None and expires_at <= at:
         raise BadLifetime("The expiry must lie in the future.", field="expires_at")
+    if expires_at is not None and expires_at > at + _FURTHEST:
+        raise BadLifetime(
+            "The expiry lies more than a hundred years ahead; leave it out for a key that never expires.",
+            field="expires_at",
+        )
     if account.max_key_lifetime_days is None:
         return expires_at
     latest = at + timedelta(days=account.max_key_lifetime_days)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.db import connection
@@ -110,6 +110,14 @@ def test_odd_names_are_kept_as_they_are(cast: Cast, name: str) -> None:  # secur
 def test_expiry_must_lie_ahead(cast: Cast) -> None:
     with pytest.raises(BadLifetime):
         user_key(cast.bob, cast.account, expires_at=later(seconds=-1))
+
+
+def test_expiry_lies_within_a_hundred_years(cast: Cast) -> None:
+    furthest = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.get_fixed_timezone(-720))
+
+    with pytest.raises(BadLifetime, match="never expires"):
+        user_key(cast.bob, cast.account, expires_at=furthest)
+    assert user_key(cast.bob, cast.account, expires_at=later(days=36_500)).key.expires_at is not None
 
 
 def test_limit_of_the_account_bounds_keys_without_an_expiry(cast: Cast) -> None:
