@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 
 from accounts.actors import Actor
 from accounts.audit import Tag, door_label, history
-from accounts.models import AuditEvent, User
+from accounts.models import AuditEvent, User, UserKind
 from accounts.roles import PREDEFINED
 from accounts.signals import own_targets
 from accounts.standing import standing_of
@@ -58,6 +58,7 @@ _REASONS = {
     "password": "Wrong password",
 }
 _KINDS = {"USER": "User key", "SERVICE": "Service key"}
+_FEW = 200
 _SWITCHES = frozenset({"developer_access_locked"})
 
 
@@ -75,7 +76,7 @@ class Filter:
     def apply(self, events: QuerySet[AuditEvent]) -> QuerySet[AuditEvent]:
         """Return the events that match."""
         if self.person:
-            people = User.objects.filter(Q(email__icontains=self.person) | Q(name__icontains=self.person)).values("pk")
+            people = _named(self.person)
             events = events.filter(Q(actor_id__in=people) | Q(target_type="User", target_id__in=people))
         if self.action in Tag.values:
             events = events.filter(tag=self.action)
@@ -181,6 +182,18 @@ def tell(event: AuditEvent) -> Told:
         key=encode_id(KEY_TYPE, event.key_id) if event.key_id else "",
         target_key=encode_id(KEY_TYPE, event.target_id) if event.target_type == KEY_TYPE and event.target_id else "",
     )
+
+
+def _named(text: str) -> list[int] | QuerySet[User, Any]:
+    """Return who has the text in name or address: as numbers while they are few, so that the index by actor is used.
+
+    Bots can be a million, so of them the whole name is wanted.
+    """
+    people = Q(email__icontains=text) | Q(name__icontains=text)
+    matches = Q(kind=UserKind.PERSON) & people | Q(kind=UserKind.BOT, name=text)
+    found = User.objects.filter(matches).values_list("pk", flat=True)
+    numbers = list(found[: _FEW + 1])
+    return numbers if len(numbers) <= _FEW else found
 
 
 def _gist(event: AuditEvent, told: dict[str, str]) -> str:
