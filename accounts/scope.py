@@ -71,17 +71,14 @@ def choose_space(request: HttpRequest, space: Space | None) -> None:
 
 
 def switch(request: HttpRequest) -> dict[str, Any]:
-    """Context processor: what components/scope_switch.html shows. Asks the database only where it is shown."""
+    """Context processor: what components/scope_switch.html shows. Asks session and database only where it is shown."""
+    return {"scope_steps": SimpleLazyObject(lambda: _steps(request)), "scope_action": reverse("accounts:scope")}
+
+
+def _steps(request: HttpRequest) -> list[dict[str, Any]]:
     user = getattr(request, "user", None)
-    if not isinstance(user, User) or not user.is_authenticated:
-        return {}
-    return {
-        "scope_steps": SimpleLazyObject(lambda: _steps(request, user)),
-        "scope_action": reverse("accounts:scope"),
-    }
-
-
-def _steps(request: HttpRequest, user: User) -> list[dict[str, Any]]:
+    if not isinstance(user, User):
+        return []
     accounts = accounts_of(user)
     if not accounts:
         return []
