@@ -50,8 +50,8 @@ class EndpointSchema(AutoSchema):
         found: dict[str, Any] | None = super().get_operation(*args, **kwargs)
         if found is not None:
             access: Mapping[str, str] = getattr(self.view, "access", {})
-            rule = f"**Access.** {access[self.method]}"
-            found["description"] = "\n\n".join(filter(None, (found.get("description"), rule)))
+            rule = access.get(self.method, "Nobody: no rule is declared.")
+            found["description"] = "\n\n".join(filter(None, (found.get("description"), f"**Access.** {rule}")))
         return found
 
 
