@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.settings import api_settings
 
@@ -133,7 +132,6 @@ class Moment(serializers.DateTimeField):
             self.fail("invalid")
 
 
-@extend_schema_field({"type": "string", "format": "byte", "example": encode_id("Space", 7)})
 class WireId(Text):
     """The id of a row of one model, as clients know it; becomes the row's number."""
 
