@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
-from django.db import transaction
 from django.db.models import Model, QuerySet, TextChoices
 from django.utils import timezone
 
 from accounts.actors import Actor, Door
-from accounts.errors import DomainError
 from accounts.models import Account, AuditEvent
 from accounts.redaction import redact, redact_text
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class Tag(TextChoices):
@@ -84,25 +77,6 @@ def record(
         variables=redact(actor.operation.variables),
         details=redact(details),
     )
-
-
-def verb(tag: Tag) -> Callable[[Callable[Concatenate[Actor, P], R]], Callable[Concatenate[Actor, P], R]]:
-    """Make a function a verb: one transaction, and a refusal that matters is recorded after it rolled back."""
-
-    def decorate(function: Callable[Concatenate[Actor, P], R]) -> Callable[Concatenate[Actor, P], R]:
-        @functools.wraps(function)
-        def run(actor: Actor, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            try:
-                with transaction.atomic():
-                    return function(actor, *args, **kwargs)
-            except DomainError as refusal:
-                if refusal.recorded:
-                    record(actor, tag, refused=True, reason=refusal.code, said=refusal.detail)
-                raise
-
-        return run
-
-    return decorate
 
 
 def history(account: Account) -> QuerySet[AuditEvent]:

@@ -15,9 +15,10 @@ from typing import Any
 from django.db.models import QuerySet, TextChoices
 
 from accounts.actors import Actor
-from accounts.audit import Tag, record, verb
+from accounts.audit import Tag, record
 from accounts.models import AuditEvent
 from accounts.trail import KEY_TYPE, Filter, visible_events
+from accounts.verbs import verb
 from accounts.wire import encode_id
 
 _BATCH = 1000

@@ -9,7 +9,7 @@ from typing import Any, cast
 from django.db.models import QuerySet
 
 from accounts.actors import Actor
-from accounts.audit import Tag, record, verb
+from accounts.audit import Tag, record
 from accounts.errors import Escalation, Forbidden, NotAllowed, NotFound
 from accounts.models import (
     Account,
@@ -25,6 +25,7 @@ from accounts.models.bindings import Binding
 from accounts.permissions import account_of, may_see, visible
 from accounts.roles import DEVELOPER_BY_DEFAULT, Level, RoleName
 from accounts.standing import standing_of
+from accounts.verbs import verb
 
 Scope = Account | Organization | Space
 _TABLES: dict[type[Scope], type[Binding]] = {
@@ -70,9 +71,7 @@ def bind_role(actor: Actor, *, user: User, role: Role, scope: Scope, at: datetim
         NotAllowed: wrong level, a bot or a person of another account, the last account admin, and the like.
     """
     _require_manager(actor, scope)
-    account = actor.require_account()
-    lock_account(account)
-    if not standing_of(actor).covers(role, scope):
+    if not standing_of(actor, lock=True).covers(role, scope):
         raise Escalation(f"You cannot grant {role} in “{scope}”: it is above your own role there.", field="role")
     return grant(actor, user=user, role=role, scope=scope, at=at)
 
@@ -136,8 +135,7 @@ def unbind_role(actor: Actor, *, user: User, scope: Organization | Space, at: da
         Escalation: the user's role there is above the actor's own.
     """
     _require_manager(actor, scope)
-    lock_account(actor.require_account())
-    standing = standing_of(actor)
+    standing = standing_of(actor, lock=True)
     for binding in _TABLES[type(scope)]._default_manager.filter(user=user, content_object=scope):
         if not standing.covers(binding.role, scope):
             raise Escalation(f"{user.name}'s role in “{scope}” is above your own; ask an admin above.")
@@ -177,11 +175,6 @@ def set_developer_access(actor: Actor, *, user: User, allowed: bool, at: datetim
         binding.is_developer = allowed
         binding.save(update_fields=["is_developer", "updated_at"])
         record(actor, Tag.DEVELOPER_CHANGED, user, at=at, before=not allowed, after=allowed)
-
-
-def lock_account(account: Account) -> None:
-    """Let one change of memberships at a time through per account: "the last admin" is a question about many rows."""
-    Account.objects.select_for_update(no_key=True).get(pk=account.pk)
 
 
 def require_not_last_admin(user: User, account: Account) -> None:
@@ -229,10 +222,11 @@ def _require_sensible(user: User, role: Role, scope: Scope) -> None:
 
 
 def _require_annotator_alone(user: User, role: Role, account: Account) -> None:
-    below = OrganizationBinding.objects.filter(user=user, content_object__account=account)
-    annotates = below.filter(permission__role__name=RoleName.ANNOTATOR)
-    misfits = below.exclude(pk__in=annotates) if role.name == RoleName.ANNOTATOR else annotates
-    if misfits.exists():
+    organizations = _rows(OrganizationBinding, user, content_object__account=account)
+    spaces = _rows(SpaceBinding, user, content_object__organization__account=account)
+    held = [binding.role for binding in (*organizations, *spaces) if binding.role.is_predefined]
+    becomes = role.name == RoleName.ANNOTATOR
+    if any((below.name == RoleName.ANNOTATOR) != becomes for below in held):
         raise NotAllowed(
             f"Annotator goes together: first take {user.name} out of the organizations, then change the account role.",
             field="role",

@@ -34,17 +34,13 @@ _ACCOUNT_PATH: dict[type[Model], str] = {Account: "pk", Organization: "account",
 
 def permitted(user: User, permission: Permission, model: type[S]) -> QuerySet[S]:
     """Return the scopes of one kind where the user holds the permission right now: one query."""
-    scopes = model._default_manager.all()
-    if not user.is_active:
-        return scopes.none()
-    return scopes.filter(_CONDITIONS[model](user, permission))
+    return model._default_manager.filter(_CONDITIONS[model](user, permission))
 
 
 def visible(user: User, model: type[S]) -> QuerySet[S]:
     """Return the scopes of one kind whose existence the user may know of."""
     if model is Account:
-        everyone = model._default_manager.all()
-        return everyone.filter(_member(user, "pk")) if user.is_active else everyone.none()
+        return model._default_manager.filter(_member(user, "pk"))
     return permitted(user, _READ[model], model)
 
 
@@ -123,11 +119,12 @@ def _bound(bindings: type[Binding], user: User, path: str, **role: object) -> Ex
 
 
 def _member(user: User, account: str) -> Exists:
-    return Exists(AccountBinding.objects.filter(user=user, content_object=OuterRef(account)))
+    # Whether the user is active is asked of the row: the object at hand may be older than the question.
+    return Exists(AccountBinding.objects.filter(user=user, user__is_active=True, content_object=OuterRef(account)))
 
 
 def _at_account(user: User, permission: Permission) -> Q:
-    return Q(_bound(AccountBinding, user, "pk", permissions__contains=[permission.value]))
+    return Q(_member(user, "pk")) & Q(_bound(AccountBinding, user, "pk", permissions__contains=[permission.value]))
 
 
 def _at_organization(user: User, permission: Permission) -> Q:

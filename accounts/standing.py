@@ -24,6 +24,7 @@ class Standing:
     is_developer: bool
     organizations: dict[int, Role] = field(default_factory=dict)
     spaces: dict[int, tuple[Role, ...]] = field(default_factory=dict)
+    own_spaces: tuple[Space, ...] = ()
     unlimited: bool = False
 
     @classmethod
@@ -32,7 +33,8 @@ class Standing:
 
         Bindings are locked in a fixed order, account first, so that two callers cannot wait for each other.
         """
-        account_rows = AccountBinding.objects.filter(user=user, content_object=account)
+        # Whether the user is active is asked here and not of the object at hand, which may be older than the lock.
+        account_rows = AccountBinding.objects.filter(user=user, content_object=account, user__is_active=True)
         organization_rows = OrganizationBinding.objects.filter(user=user, content_object__account=account)
         space_rows = SpaceBinding.objects.filter(user=user, content_object__organization__account=account)
         if lock:
@@ -40,18 +42,21 @@ class Standing:
             for rows in (account_rows, organization_rows, space_rows):
                 list(rows.order_by("pk").select_for_update(no_key=True, of=("self",)).values_list("pk", flat=True))
         membership = account_rows.select_related(_ROLE).first()
-        if membership is None or not user.is_active:
+        if membership is None:
             return cls(account=account, account_role=None, is_developer=False)
         spaces: dict[int, tuple[Role, ...]] = {}
-        for binding in space_rows.select_related(_ROLE):
+        own_spaces: dict[int, Space] = {}
+        for binding in space_rows.select_related(_ROLE, "content_object"):
             if binding.role.deleted_at is None:
                 spaces[binding.content_object_id] = (*spaces.get(binding.content_object_id, ()), binding.role)
+                own_spaces[binding.content_object_id] = binding.content_object
         return cls(
             account=account,
             account_role=membership.role,
             is_developer=membership.is_developer,
             organizations={row.content_object_id: row.role for row in organization_rows.select_related(_ROLE)},
             spaces=spaces,
+            own_spaces=tuple(own_spaces.values()),
         )
 
     @classmethod
@@ -104,14 +109,26 @@ class Standing:
         """Whether a role is at or below the user's own at a scope: the one ceiling rule.
 
         Predefined roles compare by rank; as soon as a custom role is involved, on either side, the role's permissions
-        must be a subset of the user's there (design §2).
+        must be a subset of the user's there (design §2). An organization role reaches public spaces by fallback, so it
+        must be at or below the user's own role in those where the user has one.
         """
         if self.unlimited:
             return True
+        if isinstance(scope, Organization) and not self._covers_fallback(role, scope):
+            return False
         if role.rank is not None and role.rank <= self.rank_at(scope):
             return True
         custom = role.rank is None or any(mine.rank is None for mine in self.roles_at(scope))
         return custom and bool(role.permissions) and frozenset(role.permissions) <= self.permissions_at(scope)
+
+    def _covers_fallback(self, role: Role, organization: Organization) -> bool:
+        reached = [
+            space for space in self.own_spaces if space.organization_id == organization.pk and not space.is_private
+        ]
+        return all((role.rank or 0) <= self.rank_at(space) for space in reached if self._has_own_role(space))
+
+    def _has_own_role(self, space: Space) -> bool:
+        return any(role.is_predefined for role in self.spaces.get(space.pk, ()))
 
     @staticmethod
     def _falls_back(space: Space, own: tuple[Role, ...]) -> bool:
@@ -125,6 +142,8 @@ def standing_of(actor: Actor, *, lock: bool = False) -> Standing:
         NotFound: the actor is in no account.
     """
     account = actor.require_account()
-    if actor.is_operator or actor.user is None:
+    if actor.is_operator:
         return Standing.of_operator(account)
+    if actor.user is None:
+        return Standing(account=account, account_role=None, is_developer=False)
     return Standing.of(actor.user, account, lock=lock)

@@ -9,19 +9,22 @@ from typing import Any, TypeVar, cast
 
 from django.contrib.auth.models import Permission as AuthPermission
 from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.db.models import Model
 
 from accounts.actors import Actor, Door, accounts_of
-from accounts.audit import Tag, record, verb
-from accounts.bindings import bind_role, grant, lock_account, predefined, require_not_last_admin, withdraw
+from accounts.audit import Tag, record
+from accounts.bindings import bind_role, grant, predefined, require_not_last_admin, withdraw
 from accounts.errors import Conflict, Escalation, Forbidden, Invalid, NotAllowed, NotFound
 from accounts.models import Account, AccountBinding, Organization, Role, Space, User
 from accounts.models.users import normalize_email
 from accounts.permissions import require
+from accounts.redaction import KEY_PATTERN
 from accounts.roles import Level, RoleName
 from accounts.signals import Consequences, person_leaving, removal_considered
 from accounts.standing import standing_of
+from accounts.verbs import lock_account, verb
 from accounts.vocabulary import Permission
 
 MAX_NAME = 255
@@ -52,7 +55,8 @@ def create_account(
         raise Forbidden("Only the operator of the installation creates accounts.")
     account = Account(name=_clean_name(name))
     _save_new(account, f"There is already an account “{account.name}”.")
-    admin = User.objects.filter(email=normalize_email(admin_email)).first()
+    admin_email = _clean_email(admin_email)
+    admin = User.objects.filter(email=admin_email).first()
     if admin is not None and (admin.is_bot or not admin.is_active):
         raise Conflict(f"{admin.email} cannot sign in, so an account needs another first admin.", field="admin_email")
     if admin is None:
@@ -79,7 +83,7 @@ def change_account(
     account = actor.require_account()
     if not standing_of(actor).is_account_admin:
         raise Forbidden("Only an account admin changes the account's key policy.")
-    account = Account.objects.select_for_update().get(pk=account.pk)
+    account.refresh_from_db()
     before = {
         "developer_access_locked": account.developer_access_locked,
         "max_key_lifetime_days": account.max_key_lifetime_days,
@@ -228,14 +232,14 @@ def invite_person(
 ) -> Invitation:
     """Make a person a member of the account; the door sends the mail.
 
-    Admins may give any account role; members only Member or Annotator (contract rest-v2 §6). Somebody who already has
-    a password on this installation is in at once. ``places`` are roles further down, outermost first, given together
-    with the membership or not at all.
+    Admins may give any account role; members only Member or Annotator (contract rest-v2 §6). Somebody who is already
+    on this installation is added by an operator alone, and is in at once. ``places`` are roles further down, outermost
+    first, given together with the membership or not at all.
 
     Raises:
         Forbidden: the actor may not invite.
         Escalation: a member asked for more than Member.
-        Conflict: the person is in the account already.
+        Conflict: the person is in the account already, or belongs to somebody outside it.
         Invalid: the name or the address is unusable.
         What ``bind_role`` raises, for the places.
     """
@@ -246,16 +250,22 @@ def invite_person(
         raise Escalation("Only an account admin invites people with this role.", field="role")
     if role.level != Level.ACCOUNT or not standing.covers(role, account):
         raise Escalation(f"You cannot invite somebody as {role}: it is above your own role.", field="role")
-    lock_account(account)
-    user = User.objects.filter(email=normalize_email(email)).first()
+    email = _clean_email(email)
+    user = User.objects.filter(email=email).first()
     if user is None:
         user = User.objects.create_user(email, None, name=_clean_name(name))
     elif AccountBinding.objects.filter(user=user, content_object=account).exists():
         raise Conflict(f"{user.email} is already a member of this account.", field="email")
-    elif user.is_bot:
-        raise NotAllowed("A bot cannot be invited.", field="email")
+    elif user.is_bot or not actor.is_operator:
+        # Nobody is drawn into an account by people they never heard of, and nobody who once answered for an address
+        # elsewhere becomes a member here without the operator's word.
+        raise Conflict(
+            f"{email} is already in use outside this account. "
+            "Ask whoever operates this installation to add the person.",
+            field="email",
+        )
     elif not user.is_active:
-        raise Conflict(f"{user.email} was removed; an operator has to reactivate the person first.", field="email")
+        raise Conflict(f"{user.email} was removed; reactivate the person first.", field="email")
     record(actor, Tag.PERSON_INVITED, user, at=at, role=role.name)
     grant(actor, user=user, role=role, scope=account, at=at)
     for place, role_there in places:
@@ -311,14 +321,15 @@ def remove_person(actor: Actor, *, user: User, at: datetime) -> None:
         raise NotAllowed("Nobody removes themselves; ask another account admin.")
     if user.is_bot:
         raise NotAllowed("A bot goes with its key: revoke the service key instead.")
-    lock_account(account)
     if not AccountBinding.objects.filter(user=user, content_object=account).exists():
         return
     require_not_last_admin(user, account)
     person_leaving.send(sender=User, actor=actor, user=user, account=account, at=at)
     withdraw(actor, user=user, scope=account, at=at)
     record(actor, Tag.PERSON_REMOVED, user, at=at)
-    if not user.is_superuser and not AccountBinding.objects.filter(user=user).exists():
+    # The person's row is locked, so that of two accounts removing them at once the second sees that it is the last.
+    person = User.objects.select_for_update().get(pk=user.pk)
+    if not person.is_staff and not person.is_superuser and not AccountBinding.objects.filter(user=user).exists():
         User.objects.filter(pk=user.pk).update(is_active=False)
 
 
@@ -443,7 +454,20 @@ def _clean_name(name: str) -> str:
     name = name.strip()
     if not name or len(name) > MAX_NAME or "\x00" in name:
         raise Invalid(f"A name has 1 to {MAX_NAME} characters.", field="name")
+    if KEY_PATTERN.search(name):
+        raise Invalid("This looks like an API key; names are shown to others.", field="name")
     return name
+
+
+def _clean_email(email: str) -> str:
+    email = normalize_email(email)
+    try:
+        validate_email(email)
+    except ValidationError:
+        raise Invalid("This is not an e-mail address.", field="email") from None
+    if email.endswith(".invalid") or len(email) > MAX_NAME:  # bots have such addresses; nobody receives mail there
+        raise Invalid("Nobody can receive mail at this address.", field="email")
+    return email
 
 
 def _change(actor: Actor, tag: Tag, row: R, taken: str, at: datetime, **values: Any) -> R:

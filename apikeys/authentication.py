@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from urllib.parse import unquote
 
@@ -117,5 +118,13 @@ def operation_of(request: HttpRequest) -> Operation:
     """Describe a REST request for the audit trail: method and route, and the body of a writing one."""
     kind = "QUERY" if request.method in _READING else "MUTATION"
     route = request.resolver_match.route if request.resolver_match else request.path.lstrip("/")
-    text = "" if kind == "QUERY" else request.body[:_KEPT_OF_BODY].decode("utf-8", "replace")
+    text = "" if kind == "QUERY" else _legible(request.body.decode("utf-8", "replace"))[:_KEPT_OF_BODY]
     return Operation(kind=kind, name=f"{request.method} /{route}", text=text.replace("\x00", ""))
+
+
+def _legible(body: str) -> str:
+    """Write a JSON body out plainly, so that nothing hides from redaction behind escapes."""
+    try:
+        return json.dumps(json.loads(body), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return body

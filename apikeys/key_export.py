@@ -12,10 +12,11 @@ from typing import Any
 from django.db.models import Count
 
 from accounts.actors import Actor
-from accounts.audit import Tag, record, verb
+from accounts.audit import Tag, record
 from accounts.audit_export import Format, as_csv, as_ndjson
 from accounts.errors import Forbidden
 from accounts.models import Account
+from accounts.verbs import verb
 from accounts.wire import encode_id
 from apikeys.models import ApiKey, ApiKeyQuerySet
 from apikeys.policy import KeyBindings, bindings_of

@@ -13,12 +13,14 @@ from typing import Any
 from django.db.models import QuerySet
 
 from accounts.actors import Actor
-from accounts.audit import Tag, record, verb
-from accounts.bindings import furnish_bot, lock_account
+from accounts.audit import Tag, record
+from accounts.bindings import furnish_bot
 from accounts.errors import Escalation, Forbidden, Invalid, NotAllowed, NotFound
 from accounts.models import Account, Organization, Role, Space, User
+from accounts.redaction import KEY_PATTERN
 from accounts.roles import Level, RoleName
 from accounts.standing import Standing, standing_of
+from accounts.verbs import verb
 from accounts.vocabulary import Permission
 from apikeys import peppers, policy, tokens
 from apikeys.errors import BadLifetime, TooFast, TooManyKeys
@@ -69,7 +71,7 @@ def create_user_key(
         BadLifetime: the expiry lies in the past or beyond the account's limit.
         TooManyKeys, TooFast: the account's caps.
     """
-    account = _lock(actor)
+    account = _account(actor)
     if actor.user is None or actor.user.is_bot:
         raise Forbidden("A user key belongs to a person; only people make them, for themselves.")
     standing = standing_of(actor, lock=True)
@@ -99,7 +101,7 @@ def create_service_key(
         Escalation: a role above the actor's own at that scope.
         BadLifetime, TooManyKeys, TooFast: as for user keys.
     """
-    account = _lock(actor)
+    account = _account(actor)
     standing = standing_of(actor, lock=True)
     _lock_scopes(organizations)
     policy.require_developer(standing)
@@ -151,7 +153,7 @@ def refresh_key(
         NotAllowed: the key is revoked or expired.
         BadLifetime: an expiry later than the old one, missing where the old key has one, past, or beyond the limit.
     """
-    account = _lock(actor)
+    account = _account(actor)
     standing = standing_of(actor, lock=True)
     key = _locked(actor, key)
     refusal = policy.why_not_refresh(actor, standing, key, policy.bindings_of([key]).get(key.pk, policy.KeyBindings()))
@@ -200,7 +202,7 @@ def revoke_key(actor: Actor, key: ApiKey, *, at: datetime) -> None:
         KeyNotFound: not the actor's to see.
         Forbidden: not the actor's to revoke.
     """
-    standing = standing_of(actor)
+    standing = standing_of(actor, lock=True)
     key = _locked(actor, key)
     refusal = policy.why_not_revoke(actor, standing, key, policy.bindings_of([key]).get(key.pk, policy.KeyBindings()))
     if refusal:
@@ -233,10 +235,9 @@ def flag_exposed(actor: Actor, presented: str, *, where: str, at: datetime) -> N
         record(actor, Tag.KEY_EXPOSED, secret.key, account=secret.key.account, at=at, where=where)
 
 
-def _lock(actor: Actor) -> Account:
-    """Take the account's lock and read its policy afresh: caps, limits and the developer lock hold until commit."""
+def _account(actor: Actor) -> Account:
+    """Read the account's policy afresh: locked by the verb, its caps, limits and developer lock hold until commit."""
     account = actor.require_account()
-    lock_account(account)
     account.refresh_from_db()
     return account
 
@@ -326,6 +327,7 @@ def _issue(
 ) -> NewKey:
     if len(description) > MAX_DESCRIPTION or "\x00" in description:
         raise Invalid(f"A description has at most {MAX_DESCRIPTION} characters.", field="description")
+    _refuse_key_text(description, "description")
     name = _clean_name(name)
     expires_at = _lifetime(account, expires_at, at)
     _require_room(account, at)
@@ -435,7 +437,14 @@ def _clean_name(name: str) -> str:
     name = name.strip()
     if not 1 <= len(name) <= MAX_NAME or any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
         raise Invalid(f"A key name has 1 to {MAX_NAME} printable characters.", field="name")
+    _refuse_key_text(name, "name")
     return name
+
+
+def _refuse_key_text(text: str, field_name: str) -> None:
+    # Somebody pasted into the wrong field: it would be stored, and shown to everybody who sees the key.
+    if KEY_PATTERN.search(text):
+        raise Invalid(f"The {field_name} contains an API key; it would be shown to others.", field=field_name)
 
 
 def _text(moment: datetime | None) -> str | None:

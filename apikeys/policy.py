@@ -82,10 +82,10 @@ def visible_to(actor: Actor) -> ApiKeyQuerySet:
     """Return the keys whose existence the actor may know of."""
     account = actor.require_account()
     keys = _keys().filter(account=account)
-    if actor.is_operator or actor.user is None:
-        return keys
     if standing_of(actor).is_account_admin:
         return keys
+    if actor.user is None:
+        return keys.none()
     return keys.filter(
         Q(owner=actor.user) | Q(kind=KeyKind.SERVICE, created_by=actor.user) | Q(_in_readable_space(actor.user))
     )
@@ -181,11 +181,11 @@ def may_create_user_key(actor: Actor, standing: Standing) -> bool:
 def spaces_for_service_keys(actor: Actor) -> QuerySet[Space]:
     """Return the spaces where the actor may make service keys, by organization and name."""
     account = actor.require_account()
-    spaces = Space.objects.filter(organization__account=account).select_related("organization")
-    if not actor.is_operator and actor.user is not None:
-        spaces = permitted(actor.user, Permission.SERVICE_KEY_CREATE, Space).filter(organization__account=account)
-        spaces = spaces.select_related("organization")
-    return spaces.order_by("organization__name", "name", "pk")
+    spaces = Space.objects.none() if actor.user is None else permitted(actor.user, Permission.SERVICE_KEY_CREATE, Space)
+    if actor.is_operator:
+        spaces = Space.objects.all()
+    mine = spaces.filter(organization__account=account).select_related("organization")
+    return mine.order_by("organization__name", "name", "pk")
 
 
 def why_not_refresh(actor: Actor, standing: Standing, key: ApiKey, bindings: KeyBindings) -> str | None:

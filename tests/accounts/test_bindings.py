@@ -109,6 +109,13 @@ def test_annotator_goes_together_upwards(cast: Cast, who: str, role: RoleName) -
         _bind(cast, cast.alice, getattr(cast, who), Level.ACCOUNT, role, cast.account)
 
 
+def test_annotator_goes_together_with_space_roles_too(cast: Cast) -> None:
+    OrganizationBinding.objects.filter(user=cast.bob).delete()
+
+    with pytest.raises(NotAllowed, match="Annotator goes together"):
+        _bind(cast, cast.alice, cast.bob, Level.ACCOUNT, RoleName.ANNOTATOR, cast.account)
+
+
 def test_last_account_admin_cannot_step_down(cast: Cast) -> None:
     with pytest.raises(NotAllowed, match="last admin"):
         _bind(cast, cast.alice, cast.alice, Level.ACCOUNT, RoleName.MEMBER, cast.account)

@@ -104,7 +104,7 @@ def test_who_may_not_create_spaces(cast: Cast, who: str, error: type[Exception])
         create_space(cast.actor(getattr(cast, who)), organization=cast.fraud, name="x", at=timezone.now())
 
 
-@pytest.mark.parametrize("name", ["", "  ", "x" * 256, "a\x00"])
+@pytest.mark.parametrize("name", ["", "  ", "x" * 256, "a\x00", pytest.param("key ak-" + "a" * 61, id="a key")])
 def test_unusable_names(cast: Cast, name: str) -> None:
     with pytest.raises(Invalid):
         create_organization(cast.actor(cast.alice), name=name, at=timezone.now())
@@ -128,9 +128,45 @@ def test_invited_person_is_a_member_who_still_has_to_set_a_password(cast: Cast) 
     assert accounts_of(invitation.user) == [cast.account]
 
 
-def test_person_known_elsewhere_is_in_at_once(cast: Cast) -> None:
+@pytest.mark.parametrize("state", ["joined", "pending", "removed"])
+def test_person_known_elsewhere_is_not_drawn_in_by_an_account(cast: Cast, state: str) -> None:
+    # Whoever answered for the address elsewhere need not be the person meant here; and the answer tells nothing more.
+    User.objects.filter(pk=cast.mallory.pk).update(
+        joined_at=None if state == "pending" else timezone.now(), is_active=state != "removed"
+    )
+
+    with pytest.raises(Conflict) as refusal:
+        invite_person(
+            cast.actor(cast.alice),
+            email="mallory@example.com",
+            name="x",
+            role=predefined(Level.ACCOUNT, RoleName.ADMIN),
+            at=timezone.now(),
+        )
+
+    assert refusal.value.detail == (
+        "mallory@example.com is already in use outside this account. "
+        "Ask whoever operates this installation to add the person."
+    )
+
+
+@pytest.mark.parametrize(
+    "email", ["", "x", "a@b@c", "bot@bot.invalid", "a\x00@example.com", "a" * 250 + "@example.com"]
+)
+def test_address_that_nobody_receives_mail_at(cast: Cast, email: str) -> None:
+    with pytest.raises(Invalid):
+        invite_person(
+            cast.actor(cast.alice),
+            email=email,
+            name="x",
+            role=predefined(Level.ACCOUNT, RoleName.MEMBER),
+            at=timezone.now(),
+        )
+
+
+def test_operator_adds_a_person_known_elsewhere_at_once(cast: Cast) -> None:
     invitation = invite_person(
-        cast.actor(cast.alice),
+        Actor.from_command(cast.account),
         email="mallory@example.com",
         name="x",
         role=predefined(Level.ACCOUNT, RoleName.MEMBER),
@@ -206,6 +242,15 @@ def test_person_of_two_accounts_can_still_sign_in_to_the_other(cast: Cast) -> No
 
     assert User.objects.get(pk=cast.bob.pk).is_active
     assert accounts_of(cast.bob) == [cast.elsewhere.organization.account]
+
+
+def test_removing_an_operator_from_an_account_leaves_their_sign_in(cast: Cast) -> None:
+    viewer = PersonFactory.create(is_staff=True)
+    bind(viewer, cast.account, RoleName.MEMBER)
+
+    remove_person(cast.actor(cast.alice), user=viewer, at=timezone.now())
+
+    assert User.objects.get(pk=viewer.pk).is_active
 
 
 def test_nobody_removes_themselves(cast: Cast) -> None:

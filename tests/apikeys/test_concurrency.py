@@ -11,11 +11,12 @@ import pytest
 from django.db import connection, connections, transaction
 from django.utils import timezone
 
-from accounts.bindings import bind_role, predefined
-from accounts.errors import DomainError, Escalation, NotAllowed, NotFound
+from accounts.actors import Actor
+from accounts.bindings import bind_role, predefined, set_developer_access
+from accounts.errors import DomainError, Escalation, Forbidden, NotAllowed, NotFound
 from accounts.models import AccountBinding, SpaceBinding
 from accounts.roles import Level, RoleName
-from accounts.tenancy import change_space, remove_person
+from accounts.tenancy import change_account, change_space, deactivate_person, invite_person, remove_person
 from apikeys.errors import DeveloperAccessOff, TooManyKeys
 from apikeys.lifecycle import refresh_key
 from apikeys.models import ApiKey, KeySecret
@@ -135,6 +136,42 @@ def test_removal_that_comes_first_leaves_no_key_behind() -> None:
 
     assert isinstance(creation.finish(), DeveloperAccessOff)
     assert not ApiKey.objects.exists()
+
+
+def test_deactivation_that_comes_first_leaves_no_service_key_behind() -> None:
+    cast = assemble()
+
+    with transaction.atomic():
+        deactivate_person(Actor.from_command(None), user=cast.bob, at=timezone.now())
+        creation = _Aside(lambda: service_key(cast.bob, cast.production))
+        creation.start()
+        _wait_until_somebody_waits_for_a_lock()
+
+    assert isinstance(creation.finish(), DeveloperAccessOff)
+    assert not ApiKey.objects.exists()
+
+
+@pytest.mark.parametrize("deed", ["invite", "remove", "policy", "grant", "developer"])
+def test_admin_who_is_being_removed_does_nothing_any_more(deed: str) -> None:
+    cast = assemble()
+    AccountBinding.objects.filter(user=cast.bob).update(permission=predefined(Level.ACCOUNT, RoleName.ADMIN).permission)
+    actor, now = cast.actor(cast.bob), timezone.now()
+    member = predefined(Level.ACCOUNT, RoleName.MEMBER)
+    deeds: dict[str, Callable[[], Any]] = {
+        "invite": lambda: invite_person(actor, email="n@example.com", name="N", role=member, at=now),
+        "remove": lambda: remove_person(actor, user=cast.charlie, at=now),
+        "policy": lambda: change_account(actor, developer_access_locked=True, max_key_lifetime_days=None, at=now),
+        "grant": lambda: bind_role(actor, user=cast.charlie, role=member, scope=cast.account, at=now),
+        "developer": lambda: set_developer_access(actor, user=cast.charlie, allowed=False, at=now),
+    }
+
+    with transaction.atomic():
+        remove_person(cast.actor(cast.alice), user=cast.bob, at=now)
+        aside = _Aside(deeds[deed])
+        aside.start()
+        _wait_until_somebody_waits_for_a_lock()
+
+    assert isinstance(aside.finish(), Forbidden | NotFound)
 
 
 def test_removal_that_comes_second_revokes_the_new_key_as_well() -> None:

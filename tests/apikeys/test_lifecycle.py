@@ -32,6 +32,7 @@ from apikeys.lifecycle import (
 )
 from apikeys.models import ApiKey, KeySecret
 from apikeys.policy import bindings_of
+from apikeys.tokens import mint
 from apikeys.verification import verify
 from tests.cast import Cast
 from tests.factories import PersonFactory, acting, bind, custom_role, grants, later, service_key, user_key
@@ -91,7 +92,9 @@ def test_bot_makes_no_user_key(cast: Cast) -> None:
         user_key(bot, cast.account)
 
 
-@pytest.mark.parametrize("name", ["", "   ", "x" * 257, "a\x00b", "a\nb", "a\x7fb"])
+@pytest.mark.parametrize(
+    "name", ["", "   ", "x" * 257, "a\x00b", "a\nb", "a\x7fb", pytest.param("my ak-" + "a" * 61, id="a key")]
+)
 def test_unusable_name_is_refused_and_nothing_is_left(cast: Cast, name: str) -> None:
     with pytest.raises(Invalid):
         user_key(cast.bob, cast.account, name)
@@ -312,6 +315,39 @@ def test_empty_and_repeated_scopes_are_refused(cast: Cast) -> None:
                 organizations=organizations,
                 at=timezone.now(),
             )
+
+
+def test_key_text_is_no_description(cast: Cast) -> None:  # security 3
+    with pytest.raises(Invalid, match="contains an API key"):
+        user_key(cast.bob, cast.account, description=f"was {mint().plaintext}")
+
+
+def test_org_role_does_not_reach_around_a_lower_space_role(cast: Cast) -> None:  # security 15
+    # Bob is a member of the organization, and reads only in staging, which is public: a bot without a role there would
+    # have its organization role.
+    SpaceBinding.objects.filter(user=cast.bob, content_object=cast.staging).update(
+        permission=predefined(Level.SPACE, RoleName.READ_ONLY).permission
+    )
+
+    with pytest.raises(Escalation):
+        service_key(cast.bob, cast.production, organization_role=RoleName.MEMBER)
+    bot = service_key(cast.bob, cast.production, organization_role=RoleName.READ_ONLY).key.owner
+    assert not bot.has_perm("accounts.dataset_create", cast.staging)
+
+    higher = service_key(cast.alice, cast.production, organization_role=RoleName.MEMBER).key
+    ApiKey.objects.filter(pk=higher.pk).update(created_by=cast.bob)
+    with pytest.raises(Forbidden, match="more than you can"):
+        refresh_key(cast.actor(cast.bob), higher, at=timezone.now())
+
+
+def test_nobody_is_not_an_operator(cast: Cast) -> None:
+    key = user_key(cast.bob, cast.account).key
+    nobody = Actor(user=None, account=cast.account, door=Door.SYSTEM)
+
+    with pytest.raises(KeyNotFound):
+        refresh_key(nobody, key, at=timezone.now())
+    with pytest.raises(KeyNotFound):
+        revoke_key(nobody, key, at=timezone.now())
 
 
 def test_service_key_may_make_service_keys_below_itself_and_no_others(cast: Cast) -> None:  # security 17

@@ -1,0 +1,47 @@
+"""What makes a function a verb: one transaction, one account at a time, and refusals that are not forgotten."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+from django.db import transaction
+
+from accounts.actors import Actor
+from accounts.audit import Tag, record
+from accounts.errors import DomainError
+from accounts.models import Account
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def verb(tag: Tag) -> Callable[[Callable[Concatenate[Actor, P], R]], Callable[Concatenate[Actor, P], R]]:
+    """Make a function a verb.
+
+    It runs in one transaction and alone in its account, from the first question on: what it decides about roles still
+    holds when it commits. A refusal that matters is recorded after the transaction rolled back.
+    """
+
+    def decorate(function: Callable[Concatenate[Actor, P], R]) -> Callable[Concatenate[Actor, P], R]:
+        @functools.wraps(function)
+        def run(actor: Actor, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                with transaction.atomic():
+                    if actor.account is not None:
+                        lock_account(actor.account)
+                    return function(actor, *args, **kwargs)
+            except DomainError as refusal:
+                if refusal.recorded:
+                    record(actor, tag, refused=True, reason=refusal.code, said=refusal.detail)
+                raise
+
+        return run
+
+    return decorate
+
+
+def lock_account(account: Account) -> None:
+    """Let one change at a time through per account: "may they still", "the last admin" and caps ask about many rows."""
+    list(Account.objects.select_for_update(no_key=True).filter(pk=account.pk).values_list("pk"))
