@@ -127,7 +127,7 @@ def test_account_without_a_usable_first_admin_is_refused(desk: Client, cast: Cas
     bot = service_key(cast.bob, cast.production).key.owner
     address = _page(Account, "add")
 
-    assert "cannot sign in" in _refused(desk, address, name="Globex", admin_email=bot.email, admin_name="Gil")
+    assert "Nobody can receive mail" in _refused(desk, address, name="Globex", admin_email=bot.email, admin_name="Gil")
     User.objects.filter(pk=cast.charlie.pk).update(is_active=False)
     assert "cannot sign in" in _refused(desk, address, name="Globex", admin_email=cast.charlie.email, admin_name="C")
     assert not Account.objects.filter(name="Globex").exists()
