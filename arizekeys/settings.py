@@ -173,7 +173,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES
 
 # Paths that programs call with a key. Over plain HTTP they are refused, not redirected: a redirect would make the
 # mistake work, and the key would go on travelling in the clear.
-API_PATHS = r"^(v1|v2|graphql|verify|introspect)(/|$)"
+API_PATHS = r"^((v1|v2|graphql|verify|introspect)(/|$)|openapi\.json$)"
 
 if LOCAL:
     # Plain HTTP on loopback. The names keep other programs on localhost from overwriting our cookies.
