@@ -228,6 +228,7 @@ elif env.text("ARIZEKEYS_EMAIL_HOST", ""):
 else:
     # Not to the console: a mail may hold a sign-in link, and the log is not the place for it.
     EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+EMAIL_TIMEOUT = 10  # seconds; somebody is waiting at a page
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("ARIZEKEYS_EMAIL_FROM", "arizekeys@localhost")
 
 # The API

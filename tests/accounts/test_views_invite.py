@@ -303,6 +303,16 @@ def test_names_cannot_write_headers_or_turn_the_text(client: Client, cast: Cast)
     assert subject == "Alice Bcc: all@example.com evil invited you to Acme AI on arizekeys"
 
 
+def test_mail_never_asks_for_the_name_of_this_host(client: Client, cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a name server that question takes half a minute, and the page waits for it."""
+    monkeypatch.delattr("django.core.mail.message.make_msgid")
+    client.force_login(cast.alice)
+
+    client.post(INVITE, FORM)
+
+    assert outbox.outbox[-1].message()["Message-ID"].endswith("@localhost>")
+
+
 def test_no_mail_server_means_the_link_is_handed_over(client: Client, cast: Cast, settings: Any) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
     client.force_login(cast.alice)
