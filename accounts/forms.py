@@ -121,8 +121,18 @@ class ForgotForm(forms.Form):
 class InviteForm(forms.Form):
     """Somebody new: who, with which account role, and optionally where to begin."""
 
-    email = forms.EmailField(label="E-mail", max_length=255, widget=forms.EmailInput(attrs={"autocomplete": "off"}))
-    name = forms.CharField(label="Name", max_length=255, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    email = forms.EmailField(
+        label="E-mail",
+        max_length=255,
+        widget=forms.EmailInput(attrs={"autocomplete": "off"}),
+        error_messages={"required": "Enter the address the invitation goes to."},
+    )
+    name = forms.CharField(
+        label="Name",
+        max_length=255,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        error_messages={"required": "Enter the person's name."},
+    )
     role = forms.CharField(label="Account role")
     organization = forms.CharField(label="Organization", required=False)
     organization_role = forms.CharField(label="Organization role", required=False)
