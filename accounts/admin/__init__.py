@@ -19,7 +19,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 
 from accounts.admin import audit, bindings, people, tenancy
-from accounts.admin.base import OperatorAdmin, full_name
+from accounts.admin.base import OperatorAdmin, full_name, refuse_nul
 
 __all__ = ["audit", "bindings", "people", "tenancy"]
 
@@ -59,6 +59,7 @@ class _Offers(AutocompleteJsonView):
 
 
 def _autocomplete(request: HttpRequest) -> HttpResponseBase:
+    refuse_nul(request)
     return _Offers.as_view(admin_site=admin.site)(request)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote
+from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectMultiple
 from django.contrib.postgres.expressions import ArraySubquery
-from django.core.exceptions import ValidationError
+from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
 from django.db import transaction
 from django.db.models import Func, IntegerField, Model, QuerySet
@@ -35,6 +37,9 @@ _COUNTED = 10_000
 _COUNTED_BESIDE = 1_000
 # As many accounts, organizations and so on as one still finds something among; the search finds the rest.
 _OFFERED = 30
+
+# What the widgets look for before they show it: a row's number, within what PostgreSQL calls a bigint.
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 # Never to be filtered by: "does the hash start with…" would give it away letter by letter.
 _SECRET_COLUMNS = frozenset({"password", "digest"})
@@ -77,6 +82,23 @@ class BoundedPaginator(_Paginator):
         return rows.order_by().values("pk")[: _COUNTED + 1].count()
 
 
+class _Numbered:
+    """Asks for nothing that is no row's number. What was typed into an address or a form may be anything."""
+
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        """Return what is chosen, so far as it can be looked for."""
+        numbers = [one for one in value if _NUMBER.fullmatch(str(one))]
+        return super().optgroups(name, numbers, attr)  # type: ignore[misc]  # of the widget mixed into
+
+
+class PickOne(_Numbered, AutocompleteSelect):
+    """Django admin's field that searches while one types, fit for any input."""
+
+
+class PickSome(_Numbered, AutocompleteSelectMultiple):
+    """The same for several."""
+
+
 class FewRelated(admin.RelatedFieldListFilter):
     """A filter by a related row that offers a few of them: a list of all would be longer than the page."""
 
@@ -101,8 +123,13 @@ class OneOf(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the rows with the value chosen."""
-        chosen = self.value()
+        chosen = self.chosen
         return queryset if chosen is None else queryset.filter(**{str(self.parameter_name): chosen})
+
+    @property
+    def chosen(self) -> str | None:
+        """The value chosen, if it is one of those offered."""
+        return self.value() if self.value() in dict(self.values) else None
 
 
 class OperatorAdmin(_ModelAdmin[M]):
@@ -156,6 +183,12 @@ class OperatorAdmin(_ModelAdmin[M]):
             return False
         return super().lookup_allowed(lookup, value, request)
 
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Search while one types, where that is wanted."""
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs.setdefault("widget", PickOne(db_field, self.admin_site))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
     def recently(self, request: HttpRequest) -> HttpResponseRedirect | None:
         """Send an operator who signed in too long ago to confirm it (security.md 38), where something is to change."""
         return None if is_recent(request) or not self.operates(request) else to_confirmation(request)
@@ -180,6 +213,7 @@ class OperatorAdmin(_ModelAdmin[M]):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Show the list; a whole key typed into its search is taken out of the address at once."""
+        refuse_nul(request)
         if any(KEY_PATTERN.search(value) for values in request.GET.lists() for value in values[1]):
             self.message_user(
                 request,
@@ -277,6 +311,16 @@ class VerbAdmin(OperatorAdmin[M]):
 
     def save_model(self, request: HttpRequest, obj: M, form: Any, change: bool) -> None:
         """Do nothing: the form's verb has written everything."""
+
+
+def refuse_nul(request: HttpRequest) -> None:
+    """Refuse an address with a NUL in it: PostgreSQL's text has none, so nobody looks for one in earnest.
+
+    Raises:
+        BadRequest: there is one.
+    """
+    if any("\x00" in text for name, values in request.GET.lists() for text in (name, *values)):
+        raise BadRequest("An address with a NUL in it.")
 
 
 def keys() -> QuerySet[Any]:

@@ -162,7 +162,7 @@ class PredefinedRole(OneOf):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep predefined roles of the name chosen, not custom ones that happen to bear it."""
         kept = super().queryset(request, queryset)
-        return kept.filter(permission__role__account__isnull=True) if self.value() else kept
+        return kept.filter(permission__role__account__isnull=True) if self.chosen else kept
 
 
 class BindingAdmin(VerbAdmin[B]):
@@ -340,7 +340,8 @@ class Origin(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Role]) -> QuerySet[Role]:
         """Keep one of them."""
-        return queryset if self.value() is None else queryset.filter(account__isnull=self.value() == "predefined")
+        conditions = {"predefined": Q(account__isnull=True), "custom": Q(account__isnull=False)}
+        return queryset.filter(conditions.get(self.value() or "", Q()))
 
 
 @admin.register(Role)
