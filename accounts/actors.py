@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from django.db.models import TextChoices
@@ -51,6 +51,7 @@ class Actor:
     ip: str | None = None
     operation: Operation = field(default_factory=Operation)
     is_operator: bool = False
+    acted_by: str = ""  # whose hand it was, where an operator acts on somebody's behalf
 
     @property
     def label(self) -> str:
@@ -68,6 +69,14 @@ class Actor:
         if self.account is None:
             raise NotFound("You are not a member of any account. Ask an account admin to invite you.")
         return self.account
+
+    def on_behalf_of(self, person: User) -> Self:
+        """Return the actor who acts as somebody else: that person's roles are the limit, and both are recorded."""
+        return replace(self, user=person, is_operator=False, acted_by=self.label)
+
+    def in_each_account_of(self, person: User) -> list[Self]:
+        """Return the actor once for every account a person is in, since each keeps its own log; or else as it is."""
+        return [replace(self, account=account) for account in accounts_of(person)] or [self]
 
     @classmethod
     def from_request(cls, request: HttpRequest) -> Self:
@@ -105,7 +114,8 @@ class Actor:
 
         On behalf of a person, that person's roles are the limit; otherwise the operator has none.
         """
-        return cls(user=on_behalf_of, account=account, door=Door.COMMAND, is_operator=on_behalf_of is None)
+        operator = cls(user=None, account=account, door=Door.COMMAND, is_operator=True)
+        return operator.on_behalf_of(on_behalf_of) if on_behalf_of else operator
 
 
 def accounts_of(user: User) -> list[Account]:

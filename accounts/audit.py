@@ -58,6 +58,8 @@ def record(
 ) -> AuditEvent:
     """Append one event in the current transaction. Key text in any detail is taken out first."""
     scope = account or actor.account
+    if actor.acted_by:
+        details["acted_by"] = actor.acted_by
     return AuditEvent.objects.create(
         account_id=scope.pk if scope else None,
         at=at or timezone.now(),

@@ -33,6 +33,7 @@ _GROUPS = {
 }
 _WORDS = {
     "account_role": "Account role",
+    "acted_by": "Done by",
     "because": "Because",
     "bot": "Bot user",
     "developer_access_locked": "Developer access lock",
@@ -209,6 +210,8 @@ def _gist(event: AuditEvent, told: dict[str, str]) -> str:
 def facts(event: AuditEvent) -> Iterator[tuple[str, str]]:
     """Yield what the event's details say, as a name and a value each, changes as "before → after"."""
     details: dict[str, Any] = dict(event.details)
+    if "acted_by" in details:
+        yield _word("acted_by"), f"{details.pop('acted_by')}, on behalf of {event.actor_label}"
     level = str(details.pop("level", ""))
     if event.outcome == "REFUSED":
         reason = str(details.pop("reason", ""))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.helpers import AdminForm
-from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectMultiple
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -17,8 +15,8 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
-from accounts.actors import Actor, Operation, accounts_of
-from accounts.admin.base import OperatorAdmin, full_name
+from accounts.actors import Actor, accounts_of
+from accounts.admin.base import OperatorAdmin, PickOne, PickSome, full_name
 from accounts.admin.bindings import RoleField
 from accounts.bindings import predefined
 from accounts.errors import DomainError
@@ -59,14 +57,14 @@ class IssueForm(forms.Form):
     person = forms.ModelChoiceField(
         User.objects.filter(kind="PERSON", is_active=True),
         required=False,
-        widget=AutocompleteSelect(AccountBinding._meta.get_field("user"), admin.site),
+        widget=PickOne(AccountBinding._meta.get_field("user"), admin.site),
         help_text="Whose user key it is, or on whose behalf the service key is made: that person's roles are its "
         "limit. Without a person, you make the service key yourself, and there is no limit.",
     )
     account = forms.ModelChoiceField(
         Account.objects.all(),
         required=False,
-        widget=AutocompleteSelect(AccountBinding._meta.get_field("content_object"), admin.site),
+        widget=PickOne(AccountBinding._meta.get_field("content_object"), admin.site),
         help_text="Only needed for somebody who is in several.",
     )
     name = forms.CharField(max_length=MAX_NAME)
@@ -77,7 +75,7 @@ class IssueForm(forms.Form):
     spaces = SpacesField(
         Space.objects.select_related("organization__account"),
         required=False,
-        widget=AutocompleteSelectMultiple(SpaceBinding._meta.get_field("content_object"), admin.site),
+        widget=PickSome(SpaceBinding._meta.get_field("content_object"), admin.site),
     )
     space_role = RoleField(Level.SPACE)
     organization_role = RoleField(Level.ORGANIZATION)
@@ -160,9 +158,7 @@ def _issue(request: HttpRequest, form: IssueForm) -> NewKey | None:
     actor = Actor.from_admin(request, account)
     person: User | None = form.cleaned_data["person"]
     if person is not None:
-        # The person's ceiling holds; that it was somebody else's hand stands in the event.
-        operation = Operation(name=f"issued by {actor.label}")
-        actor = replace(actor, user=person, is_operator=False, operation=operation)
+        actor = actor.on_behalf_of(person)
     with transaction.atomic():
         if nonces.hold(request.session, nonce) is not NonceState.OPEN:
             form.add_error(None, "This form was sent before, or waited for too long. A key it made is in the list.")

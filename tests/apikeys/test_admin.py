@@ -22,6 +22,7 @@ from pytest_django import DjangoAssertNumQueries
 from accounts.audit import Tag
 from accounts.models import Account, AuditEvent, Role, User
 from accounts.roles import RoleName
+from accounts.trail import facts
 from accounts.wire import encode_id
 from apikeys.lifecycle import NewKey, refresh_key, revoke_key
 from apikeys.models import ApiKey, KeySecret, KeyUse
@@ -108,6 +109,19 @@ def test_every_filter_of_every_list_works(desk: Client, furnished: list[NewKey])
                 assert answer.status_code == 200, address + choice["query_string"]
                 followed += 1
     assert followed > 100
+
+
+def test_nul_is_refused_in_every_filter_of_every_list(desk: Client, furnished: list[NewKey]) -> None:
+    followed = 0
+    for model in MODELS:
+        address = _page(model, "changelist")
+        parameters = {
+            name for one in desk.get(address).context["cl"].filter_specs for name in one.expected_parameters()
+        }
+        for name in parameters | {"q", "p", "o"}:
+            assert desk.get(address, {name: "\x00"}).status_code == 400, (address, name)
+            followed += 1
+    assert followed > 50
 
 
 def test_no_page_shows_a_secret_a_digest_or_a_password_hash(desk: Client, furnished: list[NewKey]) -> None:
@@ -403,7 +417,9 @@ def test_user_key_is_issued_for_somebody_and_shown_once(desk: Client, cast: Cast
     assert answer["Referrer-Policy"] == "no-referrer"
     event = AuditEvent.objects.get(tag=Tag.KEY_CREATED)
     assert (event.door, event.actor_id, event.ip) == ("admin", cast.bob.pk, "203.0.113.9")
-    assert event.operation_name == "issued by Olga Operator <olga@example.com>"
+    assert event.details["acted_by"] == "Olga Operator <olga@example.com>"
+    done_by = dict(facts(event))["Done by"]
+    assert done_by == "Olga Operator <olga@example.com>, on behalf of Bob Baker <bob@example.com>"
     assert all(plaintext[15:] not in text for _, text in _texts(desk))
     assert plaintext[15:] not in str([session.get_decoded() for session in Session.objects.all()])
 
@@ -440,6 +456,7 @@ def test_service_key_on_somebodys_behalf_is_under_their_ceiling(desk: Client, ca
     assert not ApiKey.objects.exists()
     refusal = AuditEvent.objects.get(tag=Tag.KEY_CREATED)
     assert (refusal.outcome, refusal.actor_id) == ("REFUSED", cast.bob.pk)
+    assert refusal.details["acted_by"] == "Olga Operator <olga@example.com>"
 
 
 def test_what_is_missing_is_said_in_the_form(desk: Client, cast: Cast) -> None:
@@ -448,6 +465,15 @@ def test_what_is_missing_is_said_in_the_form(desk: Client, cast: Cast) -> None:
     across = [cast.production.pk, cast.elsewhere.pk]
     assert "does not follow" in _issue(desk, kind="SERVICE", spaces=across).content.decode()
     assert not ApiKey.objects.exists()
+
+
+@pytest.mark.parametrize("typed", ["abc", "\x00", "9" * 40])
+def test_odd_choices_are_errors_of_the_form(desk: Client, cast: Cast, typed: str) -> None:
+    assert desk.get(ISSUE, {"person": typed}).status_code == 200
+    answer = _issue(desk, person=typed, account=typed, spaces=[typed], space_role=typed)
+
+    assert answer.status_code == 200
+    assert {"person", "account", "spaces", "space_role"} <= set(answer.context["form"].errors)
 
 
 def test_issuing_is_for_superusers(onlooker: Client) -> None:

@@ -66,6 +66,7 @@ def test_user_key_is_printed_once_as_json_and_opens(cast: Cast) -> None:
     assert "bot_user" not in printed
     event = AuditEvent.objects.get(tag=Tag.KEY_CREATED)
     assert (event.door, event.actor_id, event.account_id) == ("command", cast.bob.pk, cast.account.pk)
+    assert event.details["acted_by"] == "operator (command line)"
 
 
 def test_user_key_is_printed_for_people_with_what_to_do_next(cast: Cast) -> None:
