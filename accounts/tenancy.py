@@ -45,22 +45,25 @@ def create_account(
 ) -> tuple[Account, User]:
     """Create an account and its first admin. Operators only.
 
-    With a password the admin can sign in at once; without one they are invited.
+    With a password the admin can sign in at once; without one they are invited. Somebody who is here already and has
+    none yet gets it too.
 
     Raises:
         Forbidden: the actor is not an operator.
-        Conflict: the name is taken.
+        Conflict: the name is taken, or the admin has another password.
     """
     if not actor.is_operator:
         raise Forbidden("Only the operator of the installation creates accounts.")
     account = Account(name=_clean_name(name))
     _save_new(account, f"There is already an account “{account.name}”.")
     admin_email = _clean_email(admin_email)
-    admin = User.objects.filter(email=admin_email).first()
+    admin = User.objects.select_for_update().filter(email=admin_email).first()
     if admin is not None and (admin.is_bot or not admin.is_active):
         raise Conflict(f"{admin.email} cannot sign in, so an account needs another first admin.", field="admin_email")
     if admin is None:
         admin = User.objects.create_user(admin_email, password, name=admin_name, joined_at=at if password else None)
+    elif password:
+        _set_first_password(actor, admin, password, at=at)
     record(actor, Tag.ACCOUNT_CREATED, account, account=account, at=at)
     inside = Actor(user=actor.user, account=account, door=actor.door, ip=actor.ip, is_operator=True)
     grant(inside, user=admin, role=predefined(Level.ACCOUNT, RoleName.ADMIN), scope=account, at=at)
@@ -349,7 +352,7 @@ def deactivate_person(actor: Actor, *, user: User, at: datetime) -> None:
         lock_account(account)
         require_not_last_admin(user, account)
     if User.objects.filter(pk=user.pk, is_active=True).update(is_active=False):
-        record(actor, Tag.PERSON_DEACTIVATED, user, at=at)
+        _record_in_each(actor, Tag.PERSON_DEACTIVATED, user, at=at)
 
 
 @verb(Tag.PERSON_REACTIVATED)
@@ -361,7 +364,7 @@ def reactivate_person(actor: Actor, *, user: User, at: datetime) -> None:
     """
     _require_operator(actor)
     if User.objects.filter(pk=user.pk, is_active=False).update(is_active=True):
-        record(actor, Tag.PERSON_REACTIVATED, user, at=at)
+        _record_in_each(actor, Tag.PERSON_REACTIVATED, user, at=at)
 
 
 @verb(Tag.PERSON_CHANGED)
@@ -407,7 +410,8 @@ def change_operator(
     if before != after:
         user.user_permissions.set(after)
         names = [sorted(one.codename for one in some) for some in (before, after)]
-        record(actor, Tag.OPERATOR_CHANGED, user, at=at, before={"may_view": names[0]}, after={"may_view": names[1]})
+        told = {"before": {"may_view": names[0]}, "after": {"may_view": names[1]}}
+        _record_in_each(actor, Tag.OPERATOR_CHANGED, user, at=at, **told)
     return _change(actor, Tag.OPERATOR_CHANGED, user, "", at, is_staff=is_staff, is_superuser=is_superuser)
 
 
@@ -487,8 +491,23 @@ def _change(actor: Actor, tag: Tag, row: R, taken: str, at: datetime, **values: 
     except IntegrityError as error:
         raise Conflict(taken, field="email" if "email" in before else "name") from error
     after = {name: values[name] for name in before}
-    record(actor, tag, row, at=at, before=before, after=after)
+    for each in actor.in_each_account_of(row) if isinstance(row, User) else [actor]:
+        record(each, tag, row, at=at, before=before, after=after)
     return row
+
+
+def _set_first_password(actor: Actor, person: User, password: str, *, at: datetime) -> None:
+    if person.has_usable_password():
+        raise Conflict(f"{person.email} has a password already, and keeps it: give none.", field="password")
+    accept_invitation(person, door=actor.door, ip=actor.ip, at=at)
+    person.set_password(password)
+    person.save(update_fields=["password"])
+    _record_in_each(actor, Tag.PASSWORD_CHANGED, person, at=at)
+
+
+def _record_in_each(actor: Actor, tag: Tag, person: User, **details: Any) -> None:
+    for inside in actor.in_each_account_of(person):
+        record(inside, tag, person, **details)
 
 
 def _save_new(row: Account | Organization | Space, taken: str) -> None:

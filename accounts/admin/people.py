@@ -7,7 +7,6 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminPasswordChangeForm
 from django.contrib.auth.models import Permission as AuthPermission
@@ -23,7 +22,7 @@ from django.utils.safestring import SafeString
 
 from accounts import invitations, mail
 from accounts.actors import Actor, accounts_of
-from accounts.admin.base import NOTHING, VerbAdmin, VerbForm, bounded_count, counted, keys, linked, listed
+from accounts.admin.base import NOTHING, PickOne, VerbAdmin, VerbForm, bounded_count, counted, keys, linked, listed
 from accounts.audit import Tag, record
 from accounts.models import (
     Account,
@@ -77,7 +76,7 @@ class NewPersonForm(VerbForm[User]):
 
     account = forms.ModelChoiceField(
         Account.objects.all(),
-        widget=AutocompleteSelect(AccountBinding._meta.get_field("content_object"), admin.site),
+        widget=PickOne(AccountBinding._meta.get_field("content_object"), admin.site),
     )
     role = forms.ModelChoiceField(
         Role.objects.filter(level=Level.ACCOUNT, account__isnull=True).order_by("rank"), label="Account role"
@@ -114,7 +113,7 @@ class PersonForm(VerbForm[User]):
         self.initial["may_view"] = self.instance.user_permissions.all()
 
     def account_acted_in(self) -> Account | None:
-        """The person's account, the first of several: so that its own audit log tells of it."""
+        """The person's account, the first of several: a refusal is recorded there, a change in each of them."""
         return next(iter(accounts_of(self.before)), None)
 
     def carry_out(self, actor: Actor) -> User:
@@ -134,6 +133,17 @@ class PersonForm(VerbForm[User]):
                 at=at,
             )
         return User.objects.get(pk=person.pk)
+
+
+class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]  # takes no parameter at run time
+    """Django's form, which would write the whole row as it was when the page was asked for."""
+
+    def save(self, commit: bool = True) -> User:
+        """Write the password and nothing else."""
+        user: User = super().save(commit=False)
+        if commit:
+            user.save(update_fields=["password"])
+        return user
 
 
 class Standing(admin.SimpleListFilter):
@@ -163,7 +173,7 @@ class UserAdmin(VerbAdmin[User]):
 
     add_form = NewPersonForm
     change_form = PersonForm
-    change_password_form = AdminPasswordChangeForm
+    change_password_form = PasswordForm
     change_user_password_template = None
     change_form_template = "admin/accounts/user/change_form.html"
     list_display = ("__str__", "kind", "is_active", "accounts", "own_keys", "keys_made", "is_staff", "last_login")
@@ -238,8 +248,9 @@ class UserAdmin(VerbAdmin[User]):
             before = person.password
             person.refresh_from_db()
             if changed := person.password != before:
-                actor = Actor.from_admin(request, next(iter(accounts_of(person)), None))
-                record(actor, Tag.PASSWORD_CHANGED, person)
+                actor = Actor.from_admin(request, None)
+                for inside in actor.in_each_account_of(person):
+                    record(inside, Tag.PASSWORD_CHANGED, person)
                 if person.has_usable_password():
                     accept_invitation(person, door=actor.door, ip=actor.ip, at=timezone.now())
         if changed and person.is_active:

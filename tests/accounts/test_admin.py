@@ -13,6 +13,7 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
+from accounts.admin.people import PasswordForm
 from accounts.audit import Tag
 from accounts.bindings import predefined
 from accounts.models import (
@@ -21,6 +22,7 @@ from accounts.models import (
     AuditEvent,
     Organization,
     OrganizationBinding,
+    Role,
     Space,
     SpaceBinding,
     User,
@@ -266,6 +268,39 @@ def test_person_is_deactivated_and_reactivated(desk: Client, cast: Cast) -> None
     assert _latest(Tag.PERSON_REACTIVATED).target_id == cast.bob.pk
 
 
+def test_what_is_done_to_a_person_stands_in_the_log_of_every_account_they_are_in(desk: Client, cast: Cast) -> None:
+    elsewhere = cast.elsewhere.organization.account
+    bind(cast.bob, elsewhere, RoleName.MEMBER)
+    address, new = _page(User, "change", cast.bob.pk), "a password nobody guesses"
+
+    _send(desk, address, **_form_of(cast.bob, name="Robert Baker", is_active=None, is_staff="on"))
+    cast.bob.refresh_from_db()
+    _send(desk, address, **_form_of(cast.bob, is_active="on"))
+    desk.post(
+        reverse("admin:auth_user_password_change", args=[cast.bob.pk]),
+        {"password1": new, "password2": new, "usable_password": "true"},
+    )
+
+    tags = {
+        Tag.PERSON_CHANGED,
+        Tag.PERSON_DEACTIVATED,
+        Tag.PERSON_REACTIVATED,
+        Tag.OPERATOR_CHANGED,
+        Tag.PASSWORD_CHANGED,
+    }
+    for account in (cast.account, elsewhere):
+        events = AuditEvent.objects.filter(account_id=account.pk, target_id=cast.bob.pk, tag__in=tags)
+        assert sorted(event.tag for event in events) == sorted(tags)
+
+
+def test_person_in_no_account_is_told_of_in_the_installations_log(desk: Client) -> None:
+    gil = User.objects.create_user("gil@example.com", name="Gil")
+
+    _send(desk, _page(User, "change", gil.pk), **_form_of(gil, is_active=None))
+
+    assert _latest(Tag.PERSON_DEACTIVATED).account_id is None
+
+
 def test_last_admin_is_not_deactivated(desk: Client, cast: Cast) -> None:
     said = _refused(desk, _page(User, "change", cast.alice.pk), **_form_of(cast.alice, is_active=None))
 
@@ -339,6 +374,21 @@ def test_password_is_set_through_djangos_form(desk: Client, cast: Cast) -> None:
     assert gil.joined_at is not None
     assert _latest(Tag.PASSWORD_CHANGED).account_id == cast.account.pk
     assert new not in str(list(AuditEvent.objects.values()))
+
+
+def test_setting_a_password_writes_nothing_else(desk: Client, cast: Cast) -> None:
+    form = PasswordForm(
+        User.objects.get(pk=cast.bob.pk),
+        {"password1": "a password nobody guesses", "password2": "a password nobody guesses", "usable_password": "true"},
+    )
+    assert form.is_valid()
+    User.objects.filter(pk=cast.bob.pk).update(is_active=False)
+
+    form.save()
+
+    cast.bob.refresh_from_db()
+    assert cast.bob.check_password("a password nobody guesses")
+    assert not cast.bob.is_active
 
 
 def test_bot_has_no_password_form_and_nothing_to_change(desk: Client, cast: Cast) -> None:
@@ -510,3 +560,40 @@ def test_a_stranger_is_not_let_in_by_being_in_no_account(client: Client) -> None
     client.force_login(PersonFactory.create())
 
     assert client.get("/admin/accounts/user/", follow=True).status_code == 403
+
+
+# What no page offers
+
+
+@pytest.mark.parametrize("typed", ["abc", "\x00", "9" * 40, "-1"])
+def test_odd_choices_are_errors_of_the_form(desk: Client, cast: Cast, typed: str) -> None:
+    address = _page(AccountBinding, "add")
+
+    assert desk.get(_page(User, "add"), {"account": typed}).status_code == 200
+    assert desk.get(address, {"user": typed, "content_object": typed}).status_code == 200
+    said = _refused(desk, address, user=typed, content_object=typed)
+    assert ("Null characters" if typed == "\x00" else "valid choice") in said
+
+
+@pytest.mark.parametrize("parameter", ["term", "app_label", "model_name", "field_name"])
+def test_nul_is_refused_while_one_types(desk: Client, parameter: str) -> None:
+    asked = {"app_label": "accounts", "model_name": "accountbinding", "field_name": "user", "term": "b"}
+
+    assert desk.get(reverse("admin:autocomplete"), asked).status_code == 200
+    assert desk.get(reverse("admin:autocomplete"), asked | {parameter: "\x00"}).status_code == 400
+
+
+def test_filters_pass_over_what_they_do_not_offer(desk: Client, cast: Cast) -> None:
+    _send(desk, _page(User, "change", cast.bob.pk), **_form_of(cast.bob, name="Robert Baker"))
+    for model, parameter in (
+        (AuditEvent, "tag"),
+        (AuditEvent, "door"),
+        (SpaceBinding, "permission__role__name"),
+        (Role, "origin"),
+    ):
+        address = _page(model, "changelist")
+
+        listed, narrowed = desk.get(address), desk.get(address, {parameter: "nothing of the kind"})
+
+        assert narrowed.status_code == 200
+        assert narrowed.context["cl"].result_count == listed.context["cl"].result_count > 0

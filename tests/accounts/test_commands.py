@@ -20,7 +20,7 @@ from accounts.models import Account, AccountBinding, AuditEvent, Organization, U
 from accounts.roles import RoleName
 from accounts.wire import encode_id
 from tests.cast import Cast
-from tests.factories import service_key
+from tests.factories import bind, service_key
 
 pytestmark = pytest.mark.django_db
 
@@ -154,6 +154,20 @@ def test_somebody_who_is_here_already_keeps_their_password(cast: Cast) -> None:
     cast.bob.refresh_from_db()
     assert cast.bob.password == hashed
     assert AccountBinding.objects.filter(user=cast.bob, content_object__name="Globex").exists()
+
+
+def test_somebody_invited_before_gets_the_password_given_now(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = User.objects.create_user("ada@example.com", name="Ada Admin")
+    bind(ada, cast.account, RoleName.MEMBER)
+    monkeypatch.setenv("ARIZEKEYS_ADMIN_PASSWORD", PASSWORD)
+
+    assert "signs in with the password just set" in _create()
+
+    ada.refresh_from_db()
+    assert ada.check_password(PASSWORD)
+    assert ada.joined_at is not None
+    told = AuditEvent.objects.filter(account_id=cast.account.pk, target_id=ada.pk)
+    assert {Tag.PERSON_JOINED, Tag.PASSWORD_CHANGED} <= {event.tag for event in told}
 
 
 def test_bot_is_no_admin(cast: Cast) -> None:

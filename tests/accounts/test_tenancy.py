@@ -6,7 +6,7 @@ from django.utils import timezone
 from accounts.actors import Actor, accounts_of
 from accounts.bindings import predefined
 from accounts.errors import Conflict, Escalation, Forbidden, Invalid, NotAllowed, NotFound
-from accounts.models import AccountBinding, AuditEvent, Organization, Space, SpaceBinding, User
+from accounts.models import Account, AccountBinding, AuditEvent, Organization, Space, SpaceBinding, User
 from accounts.roles import Level, RoleName
 from accounts.tenancy import (
     change_account,
@@ -56,6 +56,24 @@ def test_only_operators_create_accounts_and_names_are_taken_once(cast: Cast) -> 
         create_account(OPERATOR, name="Acme AI", admin_email="a@b.c", admin_name="A", password=None, at=timezone.now())
 
     assert not User.objects.filter(email="a@b.c").exists()
+
+
+def test_password_for_a_first_admin_who_has_one_is_refused(cast: Cast) -> None:
+    before = cast.bob.password
+
+    with pytest.raises(Conflict, match="has a password already"):
+        create_account(
+            OPERATOR,
+            name="New",
+            admin_email="bob@example.com",
+            admin_name="Bob",
+            password="a long password",
+            at=timezone.now(),
+        )
+
+    cast.bob.refresh_from_db()
+    assert cast.bob.password == before
+    assert not Account.objects.filter(name="New").exists()
 
 
 def test_key_policy_is_the_account_admin_s(cast: Cast) -> None:
