@@ -23,6 +23,8 @@ from accounts.models.users import normalize_email
 from accounts.origin import client_ip
 from accounts.redaction import redact_text
 
+NO_ADDRESS = "(not an address)"
+
 
 @dataclass(frozen=True)
 class Stranger(Actor):
@@ -45,10 +47,11 @@ def record_session(request: HttpRequest, tag: Tag, user: User, **details: Any) -
 def attempted_name(request: HttpRequest, credentials: dict[str, Any] | None) -> str:
     """Return the one spelling under which failures are counted: axes would count Alice@ and alice@ apart.
 
-    A key pasted where a name belongs is not kept.
+    What is no address may be a password or a key, typed one field too early. It is not kept, and since nobody signs in
+    with it, all of it counts as one.
     """
     typed = (credentials or {}).get("username") or request.POST.get("username") or ""
-    return redact_text(normalize_email(str(typed)))[:255]
+    return _address(redact_text(normalize_email(str(typed)))[:255]) or NO_ADDRESS
 
 
 @receiver(user_logged_in)
@@ -89,7 +92,6 @@ def _claimant(request: HttpRequest, name: str, account: Account | None) -> Actor
 
 
 def _address(name: str) -> str:
-    # What is no address may well be a password, typed one field too early. It is not kept.
     try:
         validate_email(name)
     except ValidationError:

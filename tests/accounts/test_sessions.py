@@ -96,6 +96,23 @@ def test_a_password_typed_into_the_name_is_not_kept(client: Client, cast: Cast) 
 
     (event,) = events(Tag.SIGN_IN_FAILED)
     assert event.actor_label == "somebody unknown"
+    (attempt,) = AccessAttempt.objects.values()
+    assert attempt["username"] == "(not an address)"
+    assert "hunter2" not in str(attempt)
+
+
+def test_a_password_with_an_at_sign_in_it_is_not_kept_either(client: Client, cast: Cast) -> None:
+    sign_in(client, "P@ssw0rd! of mine", "x")
+
+    assert "ssw0rd" not in str(list(AccessAttempt.objects.values())).lower()
+
+
+def test_what_is_no_address_is_counted_and_locks_no_person(client: Client, cast: Cast) -> None:
+    for number in range(10):
+        client.post(SIGN_IN, {"username": f"typed wrongly {number}", "password": "wrong"})
+
+    assert sign_in(client, "typed wrongly again") == 429
+    assert sign_in(client, "bob@example.com") == 302
 
 
 @pytest.mark.parametrize("field", ["username", "password"])
