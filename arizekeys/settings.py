@@ -155,7 +155,7 @@ AXES_VERBOSE = False
 # Object permissions
 ANONYMOUS_USER_NAME = None
 GUARDIAN_MONKEY_PATCH_USER = False
-# guardian.W001 looks for guardian's own backend by its path; LineageBackend is a subclass and stands in for it.
+# guardian.W001 looks for guardian's own backend by its path; LineageBackend stands in for it.
 SILENCED_SYSTEM_CHECKS = ["guardian.W001"]
 
 # What browsers are told
