@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -317,6 +317,32 @@ def test_the_command_says_what_is_wrong(cast: Cast, options: dict[str, Any], sai
         call_command("exportaudit", *arguments)
 
     assert not AuditEvent.objects.filter(tag=Tag.AUDIT_EXPORTED).exists()
+
+
+def test_the_command_takes_an_id_or_the_only_account_and_is_short_for_ndjson(cast: Cast) -> None:
+    user_key(cast.bob, cast.account)
+    out = io.StringIO()
+    call_command("exportaudit", "--account", encode_id("Account", cast.account.pk), "--json", stdout=out)
+    assert json.loads(out.getvalue())["action"] == "key:create"
+
+    with pytest.raises(CommandError, match="Which account"):
+        call_command("exportaudit")
+
+
+def test_the_command_tells_of_a_database_that_fails(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OperationalError("the server closed the connection")
+
+    monkeypatch.setattr(AuditEvent.objects, "create", fail)
+    errors = io.StringIO()
+
+    with pytest.raises(CommandError, match="The database does not answer"):
+        call_command("exportaudit", "--account", "Acme AI")
+    with pytest.raises(SystemExit) as ended:
+        call_command("exportaudit", "--account", "Acme AI", "--json", stderr=errors)
+
+    assert ended.value.code == 1
+    assert json.loads(errors.getvalue())["error"]["code"] == "database"
 
 
 def test_the_command_keeps_to_days_and_people(cast: Cast) -> None:

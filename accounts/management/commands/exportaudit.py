@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-import argparse
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
 from accounts.actors import Actor
 from accounts.audit import Tag
 from accounts.audit_export import Format, export_events
-from accounts.models import Account
+from accounts.management.naming import find_account
+from accounts.management.teaching import TeachingCommand
 from accounts.trail import Filter
 
 
-class Command(BaseCommand):
+class Command(TeachingCommand):
     """Writes what the audit log page exports, without anybody signing in."""
 
     help = """Write an account's audit log, newest event first, to standard output or a file.
 
-  manage.py exportaudit --account "Acme AI" > audit.ndjson
-  manage.py exportaudit --account "Acme AI" --format csv --since 2027-01-01 --until 2027-01-31 --output january.csv
-  manage.py exportaudit --account "Acme AI" --person bob@example.com --action key:create
-
 Days are UTC and both are included. --action takes one action, or what stands before the colon for all of its kind
 (key, person, role, session, ...). The export is recorded in the log itself."""
 
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Keep the line breaks of the help text."""
-        return super().create_parser(
-            prog_name, subcommand, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs
-        )
+    examples = """examples:
+  manage.py exportaudit --account "Acme AI" > audit.ndjson
+  manage.py exportaudit --account "Acme AI" --format csv --since 2027-01-01 --until 2027-01-31 --output january.csv
+  manage.py exportaudit --account "Acme AI" --person bob@example.com --action key:create --json | jq -r .at
+
+--json is short for --format ndjson: one object a line."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the account, the form of the file, and what to narrow it to."""
-        parser.add_argument("--account", required=True, help="the account's name")
+        parser.add_argument("--account", metavar="NAME_OR_ID", help="needed where there are several")
         parser.add_argument("--format", choices=Format.values, default=Format.NDJSON.value, help="default: %(default)s")
         parser.add_argument("--output", type=Path, help="a new file; default: standard output")
         parser.add_argument("--since", type=date.fromisoformat, metavar="DAY", help="first day, as 2027-01-31")
@@ -47,9 +44,7 @@ Days are UTC and both are included. --action takes one action, or what stands be
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Record the export and write the lines."""
-        account = Account.objects.filter(name=options["account"]).first()
-        if account is None:
-            raise CommandError(f"There is no account “{options['account']}”.")
+        account = find_account(options["account"])
         known = {*Tag.values, *(value.split(":")[0] for value in Tag.values)}
         if options["action"] and options["action"] not in known:
             raise CommandError(f"There is no action {options['action']}. Known are: {', '.join(sorted(Tag.values))}.")
@@ -65,16 +60,15 @@ Days are UTC and both are included. --action takes one action, or what stands be
             target = path.open("x", encoding="utf-8", newline="") if path else None
         except OSError as error:
             raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
-        lines = export_events(
-            Actor.from_command(account), narrowed=narrowed, form=Format(options["format"]), at=timezone.now()
-        )
+        form = Format.NDJSON if options["json"] else Format(options["format"])
+        lines = export_events(Actor.from_command(account), narrowed=narrowed, form=form, at=timezone.now())
         if target is None:
             for line in lines:
                 self.stdout.write(line, ending="")
             return
         with target:
             count = sum(1 for line in lines if target.write(line))
-        self.stderr.write(f"Wrote {count} lines to {path}.")
+        self.stderr.write(f"Wrote {count} lines to {path}.", style_func=str)
 
 
 def _edge(day: date | None, moment: time) -> datetime | None:
