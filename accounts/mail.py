@@ -91,6 +91,13 @@ def send_password_changed(user: User) -> Delivery:
     return _send("password_changed", user, {"person": plain(user.name)})
 
 
+def post_notice(template: str, user: User, *, actor: Actor, account: Account, words: dict[str, Any]) -> None:
+    """Mail a person what happened to something of theirs, without anybody waiting for the mail server."""
+    by = plain(actor.user.name) if actor.user else "the operator" if actor.is_operator else "somebody without a name"
+    known = {"person": plain(user.name), "account": plain(account.name), "by": by, "ip": actor.ip}
+    _postman.submit(_send, template, user, known | words)
+
+
 def plain(text: str) -> str:
     """Return somebody's words on one line, without characters that steer how text is shown (security.md 39)."""
     letters = (" " if unicodedata.category(one) in ("Cc", "Zl", "Zp") else one for one in text)

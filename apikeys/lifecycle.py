@@ -22,7 +22,7 @@ from accounts.roles import Level, RoleName
 from accounts.standing import Standing, standing_of
 from accounts.verbs import verb
 from accounts.vocabulary import Permission
-from apikeys import peppers, policy, tokens
+from apikeys import notices, peppers, policy, tokens
 from apikeys.errors import BadLifetime, TooFast, TooManyKeys
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyKind, KeySecret
 
@@ -191,6 +191,7 @@ def refresh_key(
         before=_text(before),
         redacted_key=key.redacted_key,
     )
+    notices.tell(actor, key, notices.Notice.REFRESHED, at=at)
     return NewKey(key=key, plaintext=text.plaintext)
 
 
@@ -207,6 +208,8 @@ def revoke_key(actor: Actor, key: ApiKey, *, at: datetime) -> None:
     refusal = policy.why_not_revoke(actor, standing, key, policy.bindings_of([key]).get(key.pk, policy.KeyBindings()))
     if refusal:
         raise Forbidden(refusal)
+    if key.revoked_at is None:
+        notices.tell(actor, key, notices.Notice.REVOKED, at=at)
     _revoke(actor, key, at, because="")
 
 
@@ -233,6 +236,7 @@ def flag_exposed(actor: Actor, presented: str, *, where: str, at: datetime) -> N
         return
     if ApiKey.objects.filter(pk=secret.key_id, exposed_at__isnull=True).update(exposed_at=at):
         record(actor, Tag.KEY_EXPOSED, secret.key, account=secret.key.account, at=at, where=where)
+        notices.tell(actor, secret.key, notices.Notice.EXPOSED, at=at)
 
 
 def _account(actor: Actor) -> Account:
@@ -355,6 +359,8 @@ def _issue(
         redacted_key=key.redacted_key,
         **roles,
     )
+    if kind == KeyKind.USER:
+        notices.tell(actor, key, notices.Notice.CREATED, at=at)
     return NewKey(key=key, plaintext=text.plaintext)
 
 
