@@ -152,7 +152,7 @@ def withdraw(actor: Actor, *, user: User, scope: Scope, at: datetime) -> None:
         rows.append(_rows(SpaceBinding, user, content_object__organization=scope))
     rows.append(_rows(_TABLES[type(scope)], user, content_object=scope))
     for queryset in rows:
-        for binding in queryset:
+        for binding in queryset.order_by("pk"):
             record(actor, Tag.ROLE_WITHDRAWN, user, at=at, role=binding.role.name, **_where(binding.content_object))
             binding.delete()
 
