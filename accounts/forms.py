@@ -12,7 +12,8 @@ from django.contrib.auth.forms import (
     PasswordChangeForm,
     SetPasswordForm,
 )
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 from django.http import HttpRequest
 from django.views.decorators.debug import sensitive_variables
 
@@ -90,7 +91,25 @@ class ConfirmForm(forms.Form):
         return password
 
 
-class ChangePasswordForm(PasswordChangeForm):
+class PasswordOnly:
+    """For Django's password forms, which would write the whole row as it was before the slow hash was worked out."""
+
+    def save(self, commit: bool = True) -> User:
+        """Write the password and nothing else, and that only while the person is active.
+
+        Raises:
+            PermissionDenied: the person was deactivated or removed in the meantime.
+        """
+        user: User = super().save(commit=False)  # type: ignore[misc]  # the form mixed in has it
+        if commit:
+            with transaction.atomic():
+                if not User.objects.select_for_update(no_key=True).filter(pk=user.pk, is_active=True):
+                    raise PermissionDenied("This person has been deactivated.")
+                user.save(update_fields=["password"])
+        return user
+
+
+class ChangePasswordForm(PasswordOnly, PasswordChangeForm):
     """The old password, and the new one twice."""
 
     field_order = ["old_password", "new_password1", "new_password2"]
@@ -101,7 +120,7 @@ class ChangePasswordForm(PasswordChangeForm):
         self.fields["old_password"].label = "Current password"
 
 
-class NewPasswordForm(SetPasswordForm):  # type: ignore[type-arg]  # generic only for the type checker
+class NewPasswordForm(PasswordOnly, SetPasswordForm):  # type: ignore[type-arg]  # generic only for the type checker
     """A password twice, for whoever holds a link from a mail."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -10,10 +10,12 @@ import pytest
 from axes.models import AccessAttempt
 from django.core import mail as outbox
 from django.core.cache import cache
+from django.core.exceptions import PermissionDenied
 from django.test import Client
 
 from accounts import mail
 from accounts.audit import Tag
+from accounts.forms import ChangePasswordForm, NewPasswordForm
 from accounts.models import AuditEvent, User
 from accounts.recent import AUTHENTICATED_AT
 from accounts.wire import encode_id
@@ -113,6 +115,23 @@ def test_changing_the_password_ends_other_sessions_and_is_mailed_and_recorded(cl
     assert elsewhere.get("/settings/audit/").status_code == 302
     assert [message.to for message in outbox.outbox] == [["bob@example.com"]]
     assert AuditEvent.objects.get(tag=Tag.PASSWORD_CHANGED).actor_id == cast.bob.pk
+
+
+@pytest.mark.parametrize("made_of", [ChangePasswordForm, NewPasswordForm])
+def test_a_new_password_undoes_nothing_that_happened_while_it_was_hashed(
+    cast: Cast, made_of: type[ChangePasswordForm | NewPasswordForm]
+) -> None:
+    form = made_of(cast.bob, {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW})
+    assert form.is_valid()
+
+    User.objects.filter(pk=cast.bob.pk).update(name="Robert Baker")
+    form.save()
+    User.objects.filter(pk=cast.bob.pk).update(is_active=False)
+    with pytest.raises(PermissionDenied):
+        form.save()
+
+    bob = User.objects.get(pk=cast.bob.pk)
+    assert (bob.name, bob.is_active, bob.check_password(NEW)) == ("Robert Baker", False, True)
 
 
 def test_a_weak_new_password_is_refused_at_its_field(client: Client, cast: Cast) -> None:
