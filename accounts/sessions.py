@@ -1,7 +1,8 @@
 """Puts every sign-in, sign-out and failure into the audit log, whichever page it came through (security.md 45).
 
-Django announces all of them by signal, for our pages and for Django admin alike. An account keeps its own log, so a
-person who is in two accounts leaves one event in each.
+Django announces all of them by signal, for our pages and for Django admin alike. A person who is in
+several accounts leaves the event in the oldest alone: an account that merely added them is not told when and from where
+they sign in.
 """
 
 from __future__ import annotations
@@ -39,9 +40,8 @@ class Stranger(Actor):
 
 
 def record_session(request: HttpRequest, tag: Tag, user: User, **details: Any) -> None:
-    """Record an event of a person's session, or of their password, in each account they are in."""
-    for account in _accounts(user):
-        record(_actor(request, user, account), tag, user, **details)
+    """Record an event of a person's session, or of their password, in the person's first account."""
+    record(_actor(request, user, _first_account(user)), tag, user, **details)
 
 
 def attempted_name(request: HttpRequest, credentials: dict[str, Any] | None) -> str:
@@ -72,8 +72,8 @@ def _failed(sender: object, credentials: dict[str, Any], request: HttpRequest | 
     name = attempted_name(request, credentials)
     person = User.objects.filter(kind=UserKind.PERSON, email=name).first()
     why = "locked" if getattr(request, "axes_locked_out", False) else _why(person)
-    for account in _accounts(person):
-        record(_claimant(request, name, account), Tag.SIGN_IN_FAILED, person, refused=True, reason=why)
+    claimant = _claimant(request, name, _first_account(person))
+    record(claimant, Tag.SIGN_IN_FAILED, person, refused=True, reason=why)
 
 
 def _why(person: User | None) -> str:
@@ -103,8 +103,8 @@ def _actor(request: HttpRequest, user: User | Any, account: Account | None) -> A
     return Actor(user=user, account=account, door=_door(request), ip=client_ip(request))
 
 
-def _accounts(user: User | None) -> list[Account] | list[None]:
-    return (accounts_of(user) if user else []) or [None]
+def _first_account(user: User | None) -> Account | None:
+    return next(iter(accounts_of(user)), None) if user else None
 
 
 def _door(request: HttpRequest) -> Door:
