@@ -216,6 +216,7 @@ STORAGES = {
 
 # Mail
 
+EMAIL_TIMEOUT = 10  # seconds: a mail server that does not answer must not hold a worker
 if LOCAL:
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     EMAIL_FILE_PATH = str(DATA_FOLDER / "mail")
