@@ -48,7 +48,7 @@ def show(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
 def role(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
     """Change the role at one scope. Whoever lowers their own is asked first."""
     mine = standing_of(actor)
-    member = roster.find(actor, mine, number_of(wire_id))
+    member = _person(roster.find(actor, mine, number_of(wire_id)))
     scope = _scope(actor, request.POST)
     chosen = _role(scope, request.POST.get("role", ""))
     if not is_recent(request):
@@ -79,7 +79,7 @@ def role(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
 def add(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
     """Give the member a role in one more organization or space."""
     mine = standing_of(actor)
-    member = roster.find(actor, mine, number_of(wire_id))
+    member = _person(roster.find(actor, mine, number_of(wire_id)))
     scope = _scope(actor, request.POST)
     chosen = _role(scope, request.POST.get("role", ""))
     if not is_recent(request):
@@ -97,7 +97,7 @@ def add(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
 @settings_page
 def developer(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
     """Switch the member's developer access."""
-    member = roster.find(actor, standing_of(actor), number_of(wire_id))
+    member = _person(roster.find(actor, standing_of(actor), number_of(wire_id)))
     if not is_recent(request):
         return to_confirmation(request, back=_url(wire_id))
     allowed = request.POST.get("allowed") == "yes"
@@ -316,6 +316,13 @@ def _left(member: Member, scope: Organization | Space) -> tuple[roster.Access, .
         spaces=spaces,
     )
     return roster.access(without, scope)
+
+
+def _person(member: Member) -> Member:
+    """Return the member, unless it is a bot, whose page offers to take roles away and nothing else."""
+    if member.user.is_bot:
+        raise Forbidden("What a bot may do was chosen with its key. Its roles can only be taken away.")
+    return member
 
 
 def _kind(scope: Scope) -> str:

@@ -459,3 +459,18 @@ def test_pages_are_kept_by_no_cache_and_hold_no_inline_code(cast: Cast, path: st
     assert "default-src 'none'" in response["Content-Security-Policy"]
     assert "unsafe" not in response["Content-Security-Policy"]
     assert not re.search(r"\sstyle=|\son[a-z]+=|<style|<script(?![^>]*\ssrc=)", body(response))
+
+
+def test_a_bot_is_given_nothing_that_its_page_does_not_offer(client: Client, cast: Cast) -> None:
+    bot = service_key(cast.bob, cast.production).key.owner
+    page = f"/settings/members/{encode_id('User', bot.pk)}/"
+    space = {"level": "space", "scope": encode_id("Space", cast.production.pk), "role": "ADMIN"}
+    client.force_login(cast.alice)
+
+    answers = [
+        client.post(f"{page}{address}", form).status_code
+        for address, form in (("role/", space), ("add/", space), ("developer/", {"allowed": "yes"}))
+    ]
+
+    assert answers == [403, 403, 403]
+    assert not AuditEvent.objects.filter(tag__in=(Tag.ROLE_CHANGED, Tag.DEVELOPER_CHANGED)).exists()
