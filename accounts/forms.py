@@ -114,10 +114,19 @@ class ChangePasswordForm(PasswordOnly, PasswordChangeForm):
 
     field_order = ["old_password", "new_password1", "new_password2"]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.request = request
         _dress_passwords(self)
         self.fields["old_password"].label = "Current password"
+
+    @sensitive_variables("password")
+    def clean_old_password(self) -> str:
+        """Check the old password as signing in does, so that guesses are counted and locked out the same."""
+        password = str(self.cleaned_data["old_password"])
+        if authenticate(self.request, username=self.user.email, password=password) != self.user:
+            raise ValidationError("This is not your password.", code="password_incorrect")
+        return password
 
 
 class NewPasswordForm(PasswordOnly, SetPasswordForm):  # type: ignore[type-arg]  # generic only for the type checker

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from django.urls import reverse
 
 from accounts.actors import Actor
+from accounts.models import Space
+from accounts.permissions import seen_by
 from accounts.standing import Standing
 from apikeys import policy
 from apikeys.models import ApiKey, KeySecret, KeyStatus
@@ -38,6 +40,7 @@ class KeyRow:
     grace_until: datetime | None
     bot_name: str
     grants: tuple[GrantLine, ...]
+    reaches_further: bool
     created_at: datetime
     created_by: str
     created_by_you: bool
@@ -70,13 +73,16 @@ class KeyRow:
 def rows(actor: Actor, standing: Standing, keys: Sequence[ApiKey], *, at: datetime) -> list[KeyRow]:
     """Dress a page of keys: as many queries for many as for one. Keys come with owner, created_by and use."""
     bindings = policy.bindings_of(keys)
+    # A key may reach into places whose very names are none of the reader's business.
+    seen = set(seen_by(actor, Space).values_list("pk", flat=True)) if bindings else set()
     graces = dict(
         KeySecret.objects.filter(key__in=keys, superseded_at__isnull=False, ends_at__gt=at)
         .order_by("ends_at")
         .values_list("key", "ends_at")
     )
     return [
-        _row(actor, standing, key, bindings.get(key.pk, policy.KeyBindings()), graces.get(key.pk), at) for key in keys
+        _row(actor, standing, key, bindings.get(key.pk, policy.KeyBindings()), seen, graces.get(key.pk), at)
+        for key in keys
     ]
 
 
@@ -85,6 +91,7 @@ def _row(
     standing: Standing,
     key: ApiKey,
     bindings: policy.KeyBindings,
+    seen: set[int],
     grace_until: datetime | None,
     at: datetime,
 ) -> KeyRow:
@@ -104,7 +111,12 @@ def _row(
         status=status,
         grace_until=grace_until if is_active else None,
         bot_name=key.owner.name if key.is_service_key else "",
-        grants=tuple(GrantLine(space.organization.name, space.name, role.label) for space, role in bindings.spaces),
+        grants=tuple(
+            GrantLine(space.organization.name, space.name, role.label)
+            for space, role in bindings.spaces
+            if space.pk in seen
+        ),
+        reaches_further=any(space.pk not in seen for space, _ in bindings.spaces),
         created_at=key.created_at,
         created_by=key.created_by.name if key.created_by else key.created_by_name,
         created_by_you=actor.user is not None and key.created_by_id == actor.user.pk,

@@ -10,6 +10,8 @@ from accounts.rest.views import NoSuchAddress
 from arizekeys import docs
 from arizekeys.health import healthz
 
+handler500 = "arizekeys.failures.handler500"
+
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("admin/", admin.site.urls),

@@ -8,6 +8,7 @@ from axes.utils import reset as forget_failures
 from django.contrib import messages
 from django.contrib.auth.views import PasswordChangeView, PasswordResetConfirmView
 from django.core.cache import cache
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
@@ -33,11 +34,16 @@ class Change(PasswordChangeView):
     form_class = ChangePasswordForm
     success_url = reverse_lazy("accounts:password")
 
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """Give the form the request, which the count of wrong passwords goes by."""
+        return super().get_form_kwargs() | {"request": self.request}
+
     def form_valid(self, form: Any) -> HttpResponse:
         """Keep this session, record the change, and tell the person by mail."""
-        answer = super().form_valid(form)
+        with transaction.atomic():
+            answer = super().form_valid(form)
+            record_session(self.request, Tag.PASSWORD_CHANGED, form.user)
         note_proof(self.request)
-        record_session(self.request, Tag.PASSWORD_CHANGED, form.user)
         mail.send_password_changed(form.user)
         messages.success(self.request, "Your password is changed. Every other browser was signed out.")
         return answer

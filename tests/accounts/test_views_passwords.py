@@ -11,7 +11,7 @@ from axes.models import AccessAttempt
 from django.core import mail as outbox
 from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
-from django.test import Client
+from django.test import Client, RequestFactory
 
 from accounts import mail
 from accounts.audit import Tag
@@ -117,11 +117,16 @@ def test_changing_the_password_ends_other_sessions_and_is_mailed_and_recorded(cl
     assert AuditEvent.objects.get(tag=Tag.PASSWORD_CHANGED).actor_id == cast.bob.pk
 
 
-@pytest.mark.parametrize("made_of", [ChangePasswordForm, NewPasswordForm])
+@pytest.mark.parametrize("old_password", [PASSWORD, None])
 def test_a_new_password_undoes_nothing_that_happened_while_it_was_hashed(
-    cast: Cast, made_of: type[ChangePasswordForm | NewPasswordForm]
+    cast: Cast, rf: RequestFactory, old_password: str | None
 ) -> None:
-    form = made_of(cast.bob, {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW})
+    new = {"new_password1": NEW, "new_password2": NEW}
+    form = (
+        ChangePasswordForm(cast.bob, new | {"old_password": old_password}, request=rf.post("/password/"))
+        if old_password
+        else NewPasswordForm(cast.bob, new)
+    )
     assert form.is_valid()
 
     User.objects.filter(pk=cast.bob.pk).update(name="Robert Baker")
@@ -226,3 +231,16 @@ def _seconds(moment: datetime) -> int:
 
 def _wire(user: User) -> str:
     return encode_id("User", user.pk)
+
+
+def test_guesses_of_the_current_password_are_counted_and_locked_out(client: Client, cast: Cast) -> None:
+    client.force_login(cast.bob)
+    new = {"new_password1": "another long pass phrase", "new_password2": "another long pass phrase"}
+
+    answers = [client.post("/password/", {"old_password": f"guess {n}"} | new).status_code for n in range(11)]
+    client.post("/password/", {"old_password": "correct horse battery staple"} | new)
+
+    assert answers[0] == 200
+    assert answers[-1] in (403, 429)
+    cast.bob.refresh_from_db()
+    assert cast.bob.check_password("correct horse battery staple")

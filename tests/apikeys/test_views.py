@@ -125,6 +125,19 @@ def test_service_tab_shows_bot_and_roles_by_space(bob: Client, cast: Cast) -> No
     assert "production" in page
 
 
+def test_places_one_cannot_see_are_not_named(bob: Client, cast: Cast) -> None:  # security 19
+    made = service_key(cast.alice, cast.production, cast.vision_lab, name="spanning")
+
+    for address in (SERVICE, f"{SERVICE}?status=all"):
+        page = body(bob.get(address))
+        assert "production" in page
+        assert "and spaces you cannot see" in page
+        assert "vision-lab" not in page
+        assert "Research" not in page
+    SpaceBinding.objects.filter(user=made.key.owner, content_object=cast.production).delete()
+    assert "spanning" not in body(bob.get(SERVICE))
+
+
 def test_service_keys_of_unreadable_spaces_are_not_listed(bob: Client, cast: Cast) -> None:
     service_key(cast.alice, cast.vision_lab, name="vision only")
 
