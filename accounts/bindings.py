@@ -71,6 +71,8 @@ def bind_role(actor: Actor, *, user: User, role: Role, scope: Scope, at: datetim
         NotAllowed: wrong level, a bot or a person of another account, the last account admin, and the like.
     """
     _require_manager(actor, scope)
+    if isinstance(scope, Account) and not actor.is_operator and not _rows(AccountBinding, user, content_object=scope):
+        raise NotFound(f"{user.name} is not a member of this account; invite them first.", field="user")
     if not standing_of(actor, lock=True).covers(role, scope):
         raise Escalation(f"You cannot grant {role} in “{scope}”: it is above your own role there.", field="role")
     return grant(actor, user=user, role=role, scope=scope, at=at)

@@ -97,6 +97,11 @@ def test_organization_comes_after_the_account(cast: Cast) -> None:
         _bind(cast, cast.alice, stranger, Level.ORGANIZATION, RoleName.MEMBER, cast.fraud)
 
 
+def test_account_role_is_for_members_of_the_account(cast: Cast) -> None:
+    with pytest.raises(NotFound, match="invite them first"):
+        _bind(cast, cast.alice, cast.mallory, Level.ACCOUNT, RoleName.MEMBER, cast.account)
+
+
 @pytest.mark.parametrize(("who", "role"), [("dana", RoleName.MEMBER), ("bob", RoleName.ANNOTATOR)])
 def test_annotator_goes_together_downwards(cast: Cast, who: str, role: RoleName) -> None:
     with pytest.raises(NotAllowed, match="Annotator goes together"):
