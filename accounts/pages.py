@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec
+from urllib.parse import unquote
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
 from accounts.actors import Actor
 from accounts.errors import Forbidden, NotFound
+from accounts.redaction import KEY_PATTERN
+from accounts.signals import key_misplaced
 
 P = ParamSpec("P")
 
@@ -23,7 +28,8 @@ def settings_page(
 ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """Call the view with the signed-in person's Actor; what it refuses becomes the 404 or the 403 page.
 
-    Someone who is in no account has no Settings; they are told whom to ask.
+    Someone who is in no account has no Settings; they are told whom to ask. A key typed into a search is taken out of
+    the address at once, and marked exposed: addresses are kept in histories and logs (security 27).
     """
 
     @wraps(view)
@@ -31,6 +37,11 @@ def settings_page(
         actor = Actor.from_request(request)
         if actor.account is None:
             return render(request, "settings/no_account.html", status=403)
+        misplaced = KEY_PATTERN.search(unquote(request.META.get("QUERY_STRING", "")))
+        if misplaced:
+            key_misplaced.send(sender=Actor, actor=actor, text=misplaced[0], where="query string", at=timezone.now())
+            messages.error(request, "An API key does not belong in a search. Refresh it: addresses get logged.")
+            return HttpResponseRedirect(request.path)
         try:
             return view(request, actor, *args, **kwargs)
         except NotFound as refusal:

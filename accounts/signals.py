@@ -21,6 +21,9 @@ person_leaving = Signal()
 # Sent before anybody decides; receivers return Consequences. Arguments: user, account, at.
 removal_considered = Signal()
 
+# Sent when key text turns up where it gets logged. Arguments: actor, text, where, at.
+key_misplaced = Signal()
+
 # Sent when somebody who is no account admin reads their own history; receivers return a type name as audit events
 # use it and a queryset of row numbers that are the person's. Arguments: user, account.
 own_targets = Signal()

@@ -13,10 +13,16 @@ class ApiKeysConfig(AppConfig):
 
     def ready(self) -> None:
         """Listen to the ground floor, and register the system checks."""
-        from accounts.signals import own_targets, person_leaving, removal_considered  # -- app ready
+        from accounts.signals import (  # -- app ready
+            key_misplaced,
+            own_targets,
+            person_leaving,
+            removal_considered,
+        )
         from apikeys import checks, consequences  # -- app ready; importing checks registers them
 
         _ = checks
         person_leaving.connect(consequences.on_leaving, dispatch_uid="apikeys.on_leaving")
         removal_considered.connect(consequences.on_considering, dispatch_uid="apikeys.on_considering")
+        key_misplaced.connect(consequences.on_misplaced, dispatch_uid="apikeys.on_misplaced")
         own_targets.connect(consequences.on_reading_own_history, dispatch_uid="apikeys.on_reading_own_history")

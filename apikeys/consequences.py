@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +11,8 @@ from django.db.models import Q, QuerySet
 from accounts.actors import Actor
 from accounts.models import Account, User
 from accounts.signals import Consequences
-from apikeys.lifecycle import revoke_keys_of
+from apikeys.errors import MalformedKey
+from apikeys.lifecycle import flag_exposed, revoke_keys_of
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyKind
 
 _NAMED = 20  # how many keys the page names before it counts
@@ -34,6 +36,12 @@ def on_reading_own_history(*, user: User, account: Account, **_: Any) -> tuple[s
     """Say which keys are the person's: those they own and the service keys they made."""
     own = ApiKey.objects.filter(Q(owner=user) | Q(kind=KeyKind.SERVICE, created_by=user), account=account)
     return ApiKey.__name__, own.values_list("pk", flat=True)
+
+
+def on_misplaced(*, actor: Actor, text: str, where: str, at: datetime, **_: Any) -> None:
+    """Mark the key exposed, if it is one."""
+    with suppress(MalformedKey):
+        flag_exposed(actor, text, where=where, at=at)
 
 
 def _names(keys: ApiKeyQuerySet) -> tuple[str, ...]:

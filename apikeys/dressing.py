@@ -38,6 +38,7 @@ class KeyRow:
     redacted_key: str
     status: KeyStatus
     grace_until: datetime | None
+    exposed: bool
     bot_name: str
     grants: tuple[GrantLine, ...]
     reaches_further: bool
@@ -110,6 +111,7 @@ def _row(
         redacted_key=key.redacted_key,
         status=status,
         grace_until=grace_until if is_active else None,
+        exposed=is_active and key.exposed_at is not None,
         bot_name=key.owner.name if key.is_service_key else "",
         grants=tuple(
             GrantLine(space.organization.name, space.name, role.label)

@@ -752,3 +752,31 @@ def test_the_chosen_space_narrows_the_list_and_comes_first_in_the_form(client: C
     assert "for vision" in page
     assert "for production" not in page
     assert f'<option value="{cast.vision_lab.pk}" selected>' in form
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/settings/api-keys/?q={}",
+        "/settings/members/?q={}",
+        "/settings/audit/?person=x%20{}",
+        "/settings/api-keys/new/?{}",
+    ],
+)
+def test_key_typed_into_a_search_leaves_the_address_and_is_marked(
+    client: Client, cast: Cast, address: str
+) -> None:  # security 27
+    made = user_key(cast.bob, cast.account, "laptop")
+    client.force_login(cast.alice)
+
+    response = client.get(address.format(made.plaintext))
+
+    assert response.status_code == 302
+    assert response["Location"] == address.split("?")[0]
+    page = body(client.get("/settings/api-keys/"))
+    assert "does not belong in a search" in page
+    assert made.plaintext not in page
+    assert ApiKey.objects.get(pk=made.key.pk).exposed_at is not None
+    client.force_login(cast.bob)
+    assert "Exposed" in body(client.get(LIST))
+    assert client.get("/settings/api-keys/?q=ak-laptop").status_code == 200
