@@ -17,7 +17,7 @@ from django.db.models import QuerySet, TextChoices
 from accounts.actors import Actor
 from accounts.audit import Tag, record
 from accounts.models import AuditEvent
-from accounts.trail import KEY_TYPE, Filter, visible_events
+from accounts.trail import KEY_TYPE, Filter, addresses_for, visible_events
 from accounts.verbs import verb
 from accounts.wire import encode_id
 
@@ -66,15 +66,15 @@ def export_events(actor: Actor, *, narrowed: Filter, form: Format, at: datetime)
     account = actor.require_account()
     event = record(actor, Tag.AUDIT_EXPORTED, account, at=at, format=form.label, narrowed=narrowed.described())
     events = narrowed.apply(visible_events(actor)).filter(pk__lt=event.pk)
-    return _WRITERS[form](rows(events))
+    return _WRITERS[form](rows(events, addresses_for(actor)))
 
 
-def rows(events: QuerySet[AuditEvent]) -> Iterator[dict[str, Any]]:
-    """Yield each event as a flat row, newest first."""
+def rows(events: QuerySet[AuditEvent], address: Callable[[AuditEvent], str | None]) -> Iterator[dict[str, Any]]:
+    """Yield each event as a flat row, newest first, with the address its reader may know."""
     after: int | None = None
     while True:
         batch = list((events.filter(pk__lt=after) if after else events).order_by("-pk")[:_BATCH])
-        yield from (_row(event) for event in batch)
+        yield from (_row(event) | {"ip": address(event)} for event in batch)
         if len(batch) < _BATCH:
             return
         after = batch[-1].pk

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -111,6 +111,7 @@ class Told:
     """One event as a page shows it."""
 
     event: AuditEvent
+    ip: str | None
     name: str
     email: str
     action: str
@@ -150,6 +151,12 @@ def visible_events(actor: Actor) -> QuerySet[AuditEvent]:
     return events.filter(mine)
 
 
+def addresses_for(actor: Actor) -> Callable[[AuditEvent], str | None]:
+    """Return what tells the address an event came from: all of them to account admins, to others only their own."""
+    everything, me = sees_everything(actor), actor.user.pk if actor.user else None
+    return lambda event: event.ip if everything or (me is not None and event.actor_id == me) else None
+
+
 def actions() -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the actions there are, by subject, for a list to choose from."""
     found: dict[str, list[tuple[str, str]]] = {}
@@ -168,13 +175,14 @@ def action_label(tag: str) -> str:
     return str(Tag(tag).label) if tag in Tag.values else tag
 
 
-def tell(event: AuditEvent) -> Told:
-    """Dress an event in words."""
+def tell(event: AuditEvent, *, ip: str | None) -> Told:
+    """Dress an event in words, with the address its reader may know."""
     name, _, email = event.actor_label.partition(" <")
     told = list(facts(event))
     gist = _gist(event, dict(told))
     return Told(
         event=event,
+        ip=ip,
         name=name,
         email=email.rstrip(">"),
         action=action_label(event.tag),

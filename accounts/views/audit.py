@@ -17,7 +17,7 @@ from accounts.forms import TrailForm
 from accounts.pages import settings_page
 from accounts.paging import paginate
 from accounts.recent import recent_login_required
-from accounts.trail import KEY_TYPE, Filter, sees_everything, tell, visible_events
+from accounts.trail import KEY_TYPE, Filter, addresses_for, sees_everything, tell, visible_events
 
 _PAGE_SIZE = 30
 
@@ -36,7 +36,8 @@ def trail(request: HttpRequest, actor: Actor) -> HttpResponse:
     except Invalid:
         return HttpResponseRedirect(request.path)
     kept = {name: value for name, value in request.GET.items() if name in form.fields and value}
-    rows = [tell(event) for event in page.items]
+    address = addresses_for(actor)
+    rows = [tell(event, ip=address(event)) for event in page.items]
     context = {
         "section": "audit",
         "form": form,

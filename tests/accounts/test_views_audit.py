@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -185,7 +186,7 @@ def test_changes_are_told_in_words(cast: Cast) -> None:
     bind_role(alice, user=cast.bob, role=predefined(Level.SPACE, RoleName.ADMIN), scope=cast.production, at=at)
     change_account(alice, developer_access_locked=True, max_key_lifetime_days=90, at=at)
 
-    role, account = (tell(event) for event in AuditEvent.objects.order_by("pk"))
+    role, account = (tell(event, ip=None) for event in AuditEvent.objects.order_by("pk"))
 
     assert (role.action, role.gist) == ("Changed a role", "Member → Admin in “production”")
     assert set(account.facts) == {
@@ -356,3 +357,16 @@ def test_the_command_keeps_to_days_and_people(cast: Cast) -> None:
     call_command("exportaudit", "--account", "Acme AI", "--until", long_ago.date().isoformat(), stdout=out)
 
     assert [json.loads(line)["actor"] for line in out.getvalue().splitlines()] == ["Bob Baker <bob@example.com>"]
+
+
+def test_others_addresses_are_for_account_admins(client: Client, cast: Cast) -> None:
+    for who, ip in ((cast.alice, "192.0.2.1"), (cast.bob, "192.0.2.2")):
+        record(replace(cast.actor(who), ip=ip), Tag.ROLE_CHANGED, cast.bob, at=timezone.now(), role="MEMBER")
+
+    for who, seen in ((cast.alice, {"192.0.2.1", "192.0.2.2"}), (cast.bob, {"192.0.2.2"})):
+        client.force_login(who)
+        page = client.get("/settings/audit/").content.decode()
+        answer = client.post("/settings/audit/export/", {"format": "ndjson"})
+        exported = b"".join(answer).decode()
+        for text in (page, exported):
+            assert {ip for ip in ("192.0.2.1", "192.0.2.2") if ip in text} == seen
