@@ -24,6 +24,7 @@ class Tag(TextChoices):
     SECRETS_PRUNED = "secret:prune", "Deleted secrets that open nothing any more"
     PERSON_INVITED = "person:invite", "Invited a person"
     PERSON_JOINED = "person:join", "Accepted an invitation"
+    PASSWORD_RESET_OFFERED = "password:offer", "Had a link to a new password sent"
     PERSON_REMOVED = "person:remove", "Removed a person from the account"
     PERSON_DEACTIVATED = "person:deactivate", "Deactivated a person"
     PERSON_REACTIVATED = "person:reactivate", "Reactivated a person"

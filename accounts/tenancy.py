@@ -298,6 +298,21 @@ def resend_invitation(actor: Actor, *, user: User, at: datetime) -> User:
     return user
 
 
+@verb(Tag.PASSWORD_RESET_OFFERED)
+def offer_password_reset(actor: Actor, *, user: User, at: datetime) -> User:
+    """Decide that a member gets a link to a new password; the door mails it.
+
+    Raises:
+        Forbidden: the actor may not change people.
+        NotFound: the person is not in the account.
+    """
+    account = actor.require_account()
+    require(actor, Permission.USER_UPDATE, account)
+    user = find_member(actor, user.pk)
+    record(actor, Tag.PASSWORD_RESET_OFFERED, user, at=at)
+    return user
+
+
 def consequences_of_removal(user: User, account: Account, *, at: datetime) -> Consequences:
     """Say what stops and what goes on when a person is removed, before anybody decides."""
     sent = removal_considered.send(sender=User, user=user, account=account, at=at)

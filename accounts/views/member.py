@@ -23,7 +23,7 @@ from accounts.recent import is_recent, recent_login_required, to_confirmation
 from accounts.roles import Level
 from accounts.roster import Member, Scope
 from accounts.standing import Standing, standing_of
-from accounts.tenancy import consequences_of_removal, remove_person
+from accounts.tenancy import consequences_of_removal, offer_password_reset, remove_person
 from accounts.views.members import number_of
 from accounts.vocabulary import Permission
 from accounts.wire import encode_id
@@ -122,7 +122,8 @@ def reset(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
     if not mail.may_reset(member.user):
         messages.error(request, f"{member.user.name} has no password that could be reset.")
     else:
-        delivery = mail.send_reset(member.user, base_url=request.build_absolute_uri("/"))
+        person = offer_password_reset(actor, user=member.user, at=timezone.now())
+        delivery = mail.send_reset(person, base_url=request.build_absolute_uri("/"))
         said = f"A link to a new password is for {member.user.email} alone. {delivery.value}"
         (messages.error if delivery in (mail.Delivery.OFF, mail.Delivery.FAILED) else messages.success)(request, said)
     return HttpResponseRedirect(_url(wire_id))

@@ -474,3 +474,15 @@ def test_a_bot_is_given_nothing_that_its_page_does_not_offer(client: Client, cas
 
     assert answers == [403, 403, 403]
     assert not AuditEvent.objects.filter(tag__in=(Tag.ROLE_CHANGED, Tag.DEVELOPER_CHANGED)).exists()
+
+
+def test_reset_link_that_an_admin_has_sent_is_in_the_audit_log(client: Client, cast: Cast) -> None:  # security 45
+    client.force_login(cast.alice)
+
+    client.post(f"/settings/members/{encode_id('User', cast.bob.pk)}/reset/")
+
+    event = AuditEvent.objects.latest("pk")
+    assert (event.tag, event.actor_id, event.target_id) == ("password:offer", cast.alice.pk, cast.bob.pk)
+    client.force_login(cast.bob)
+    assert client.post(f"/settings/members/{encode_id('User', cast.charlie.pk)}/reset/").status_code == 403
+    assert AuditEvent.objects.filter(tag="password:offer").count() == 1
