@@ -130,7 +130,7 @@ def furnish_bot(
 def unbind_role(actor: Actor, *, user: User, scope: Organization | Space, at: datetime) -> None:
     """Take a user's roles at an organization (and its spaces) or a space away. Idempotent.
 
-    Leaving an account is more than that: see ``tenancy.remove_person``.
+    Leaving an account is more than that: see ``people.remove_person``.
 
     Raises:
         NotFound, Forbidden: as in ``bind_role``.

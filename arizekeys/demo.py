@@ -11,8 +11,9 @@ from django.utils import timezone
 from accounts.actors import Actor
 from accounts.bindings import bind_role, predefined
 from accounts.models import Account, Organization, Space, User
+from accounts.people import accept_invitation, invite_person
 from accounts.roles import Level, RoleName
-from accounts.tenancy import accept_invitation, create_account, create_organization, create_space, invite_person
+from accounts.tenancy import create_account, create_organization, create_space
 
 # Nothing in it is mistaken for something else when read aloud or copied by hand: 31 characters, 16 of them are 79 bits.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"

@@ -17,9 +17,9 @@ from accounts.bindings import bind_role, set_developer_access, unbind_role
 from accounts.errors import DomainError, NotAllowed
 from accounts.models import Account, AccountBinding, Organization, OrganizationBinding, Role, Space, SpaceBinding
 from accounts.models.bindings import Binding
+from accounts.people import consequences_of_removal, remove_person
 from accounts.permissions import account_of
 from accounts.roles import Level, RoleName
-from accounts.tenancy import consequences_of_removal, remove_person
 
 B = TypeVar("B", bound=Binding)
 Scope = Account | Organization | Space

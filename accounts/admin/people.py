@@ -34,8 +34,7 @@ from accounts.models import (
     User,
     UserKind,
 )
-from accounts.roles import Level
-from accounts.tenancy import (
+from accounts.people import (
     accept_invitation,
     change_operator,
     change_person,
@@ -43,6 +42,7 @@ from accounts.tenancy import (
     invite_person,
     reactivate_person,
 )
+from accounts.roles import Level
 
 # More accounts than this are counted rather than named.
 _NAMED_ACCOUNTS = 3

@@ -21,12 +21,12 @@ from accounts.forms import InviteForm, NewPasswordForm, show_refusal
 from accounts.models import User
 from accounts.origin import client_ip
 from accounts.pages import settings_page
+from accounts.people import Invitation, accept_invitation, invite_person, resend_invitation
 from accounts.permissions import may
 from accounts.recent import recent_login_required
 from accounts.roles import Level, RoleName
 from accounts.scope import chosen_scope
 from accounts.standing import standing_of
-from accounts.tenancy import Invitation, accept_invitation, invite_person, resend_invitation
 from accounts.views.members import number_of
 from accounts.vocabulary import Permission
 from accounts.wire import encode_id

@@ -18,12 +18,12 @@ from accounts.bindings import bind_role, predefined, set_developer_access, unbin
 from accounts.errors import DomainError, Forbidden, NotFound
 from accounts.models import Account, Organization, Role, Space
 from accounts.pages import settings_page
+from accounts.people import consequences_of_removal, offer_password_reset, remove_person
 from accounts.permissions import may, visible
 from accounts.recent import is_recent, recent_login_required, to_confirmation
 from accounts.roles import Level
 from accounts.roster import Member, Scope
 from accounts.standing import Standing, standing_of
-from accounts.tenancy import consequences_of_removal, offer_password_reset, remove_person
 from accounts.views.members import number_of
 from accounts.vocabulary import Permission
 from accounts.wire import encode_id

@@ -16,11 +16,11 @@ from accounts.actors import Actor
 from accounts.errors import NotFound
 from accounts.models import Space, User
 from accounts.paging import paginate
+from accounts.people import find_member
 from accounts.permissions import seen_by
 from accounts.rest.describe import operation
 from accounts.rest.endpoint import Endpoint, paged, path_id
 from accounts.rest.problems import Fault, Malformed
-from accounts.tenancy import find_member
 from accounts.wire import encode_id
 from apikeys.lifecycle import NewKey, create_service_key, create_user_key, refresh_key, revoke_key
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyKind, KeyStatus

@@ -7,19 +7,9 @@ from accounts.actors import Actor, accounts_of
 from accounts.bindings import predefined
 from accounts.errors import Conflict, Escalation, Forbidden, Invalid, NotAllowed, NotFound
 from accounts.models import Account, AccountBinding, AuditEvent, Organization, Space, SpaceBinding, User
+from accounts.people import consequences_of_removal, deactivate_person, invite_person, reactivate_person, remove_person
 from accounts.roles import Level, RoleName
-from accounts.tenancy import (
-    change_account,
-    change_space,
-    consequences_of_removal,
-    create_account,
-    create_organization,
-    create_space,
-    deactivate_person,
-    invite_person,
-    reactivate_person,
-    remove_person,
-)
+from accounts.tenancy import change_account, change_space, create_account, create_organization, create_space
 from tests.cast import Cast
 from tests.factories import PersonFactory, bind, service_key, user_key
 

@@ -15,8 +15,8 @@ from accounts import invitations, mail
 from accounts.audit import Tag
 from accounts.bindings import predefined
 from accounts.models import AccountBinding, AuditEvent, OrganizationBinding, SpaceBinding, User
+from accounts.people import invite_person
 from accounts.roles import Level, RoleName
-from accounts.tenancy import invite_person
 from accounts.wire import encode_id
 from tests.cast import Cast
 from tests.factories import AccountFactory, bind, service_key

@@ -17,7 +17,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from accounts.bindings import unbind_role
 from accounts.models import AuditEvent, User
-from accounts.tenancy import remove_person
+from accounts.people import remove_person
 from apikeys import tokens
 from apikeys.lifecycle import NewKey, refresh_key, revoke_key
 from apikeys.models import ApiKey, KeySecret

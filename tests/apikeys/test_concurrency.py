@@ -15,8 +15,9 @@ from accounts.actors import Actor
 from accounts.bindings import bind_role, predefined, set_developer_access
 from accounts.errors import DomainError, Escalation, Forbidden, NotAllowed, NotFound
 from accounts.models import AccountBinding, SpaceBinding
+from accounts.people import deactivate_person, invite_person, remove_person
 from accounts.roles import Level, RoleName
-from accounts.tenancy import change_account, change_space, deactivate_person, invite_person, remove_person
+from accounts.tenancy import change_account, change_space
 from apikeys.errors import DeveloperAccessOff, TooManyKeys
 from apikeys.lifecycle import refresh_key
 from apikeys.models import ApiKey, KeySecret

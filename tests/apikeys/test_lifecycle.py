@@ -10,8 +10,9 @@ from accounts.actors import Actor, Door
 from accounts.bindings import bind_role, predefined, set_developer_access, unbind_role
 from accounts.errors import DomainError, Escalation, Forbidden, Invalid, NotAllowed, NotFound
 from accounts.models import AuditEvent, SpaceBinding, User
+from accounts.people import remove_person
 from accounts.roles import Level, RoleName
-from accounts.tenancy import change_account, change_space, remove_person
+from accounts.tenancy import change_account, change_space
 from apikeys.errors import (
     BadLifetime,
     DeveloperAccessLocked,

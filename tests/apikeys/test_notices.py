@@ -8,7 +8,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 from accounts import mail
 from accounts.actors import Actor, Door
 from accounts.models import User
-from accounts.tenancy import remove_person
+from accounts.people import remove_person
 from apikeys.lifecycle import flag_exposed, refresh_key, revoke_key
 from tests.cast import Cast
 from tests.factories import service_key, user_key

@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from accounts.bindings import unbind_role
 from accounts.models import Account, AccountBinding, AuditEvent, Role, User
+from accounts.people import remove_person
 from accounts.roles import Level, RoleName
-from accounts.tenancy import remove_person
 from accounts.wire import encode_id
 from apikeys.lifecycle import NewKey, revoke_key
 from apikeys.models import ApiKey
