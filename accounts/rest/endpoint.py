@@ -14,7 +14,7 @@ from accounts.errors import Invalid
 from accounts.paging import Page
 from accounts.rest.describe import EndpointSchema
 from accounts.rest.problems import Fault, Malformed
-from accounts.rest.shapes import Shape, cleaned
+from accounts.rest.shapes import Shape, cleaned, repeatable
 from accounts.wire import decode_id
 
 
@@ -46,9 +46,9 @@ class Endpoint(APIView):
         """Return the query parameters, checked.
 
         Raises:
-            Malformed: unknown, repeated or unusable ones.
+            Malformed: unknown or unusable ones, or repeated ones that the shape does not declare as ``Many``.
         """
-        return cleaned(shape, _single(self.request.query_params))
+        return cleaned(shape, _gathered(self.request.query_params, repeatable(shape)))
 
     def body(self, shape: type[Shape]) -> dict[str, Any]:
         """Return the JSON object sent, checked. No body counts as an empty object.
@@ -79,8 +79,14 @@ def paged(name: str, page: Page[Any], items: Any) -> Response:
     return Response({name: items, "pagination": pagination})
 
 
-def _single(parameters: QueryDict) -> dict[str, Any]:
-    twice = [Fault((name,), "Give this once.") for name, values in parameters.lists() if len(values) > 1]
+def _gathered(parameters: QueryDict, repeatable: frozenset[str]) -> dict[str, Any]:
+    """Return each parameter's value, and a list of values where several are allowed."""
+    given = dict(parameters.lists())
+    twice = [
+        Fault((name,), "Give this once.")
+        for name, values in given.items()
+        if len(values) > 1 and name not in repeatable
+    ]
     if twice:
         raise Malformed(twice)
-    return parameters.dict()
+    return {name: values if name in repeatable else values[-1] for name, values in given.items()}

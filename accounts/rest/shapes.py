@@ -150,6 +150,19 @@ class WireId(Text):
             raise serializers.ValidationError(error.detail) from None
 
 
+class Many(serializers.ListField):
+    """Several values of one kind: a list in a body, and in a query a parameter that may be repeated."""
+
+    default_error_messages = {
+        "not_a_list": "This must be a list.",
+        "empty": "This must not be empty.",
+        "max_length": "This may be given at most {max_length} times.",
+    }
+
+    def __init__(self, child: serializers.Field[Any, Any, Any, Any], *, max_length: int, **kwargs: Any) -> None:
+        super().__init__(child=child, allow_empty=False, max_length=max_length, **kwargs)
+
+
 class PageQuery(Shape):
     """The two parameters of every list."""
 
@@ -188,6 +201,11 @@ class Pagination(serializers.Serializer[Any]):
 
     has_more = serializers.BooleanField()
     next_cursor = serializers.CharField(required=False, help_text="Present when `has_more` is true.")
+
+
+def repeatable(shape: type[Shape]) -> frozenset[str]:
+    """Return the parameters of a query that may come more than once."""
+    return frozenset(name for name, field in shape().fields.items() if isinstance(field, Many))
 
 
 def cleaned(shape: type[Shape], data: Any) -> dict[str, Any]:
