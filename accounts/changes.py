@@ -12,7 +12,7 @@ from django.db.models import Model
 from accounts.actors import Actor
 from accounts.audit import Tag, record
 from accounts.errors import Conflict, Forbidden, Invalid
-from accounts.models import Account, Organization, Space, User
+from accounts.models import Account, Organization, Role, Space, User
 from accounts.redaction import KEY_PATTERN
 
 MAX_NAME = 255
@@ -47,30 +47,32 @@ def change(actor: Actor, tag: Tag, row: R, taken: str, at: datetime, **values: A
         setattr(row, name, values[name])
     try:
         row.clean_fields(exclude=[field.name for field in row._meta.fields if field.name not in before])
-        with transaction.atomic():
-            row.save(update_fields=list(before))
     except ValidationError as error:
         field, said = next(iter(error.message_dict.items()))
         raise Invalid(" ".join(said), field=field) from error
-    except IntegrityError as error:
-        raise Conflict(taken, field="email" if "email" in before else "name") from error
+    save_renamed(row, list(before), taken)
     after = {name: values[name] for name in before}
     for each in actor.in_each_account_of(row) if isinstance(row, User) else [actor]:
         record(each, tag, row, at=at, before=before, after=after)
     return row
 
 
-def save_new(row: Account | Organization | Space, taken: str) -> None:
+def save_new(row: Account | Organization | Role | Space, taken: str) -> None:
     """Insert a row whose name must not be taken.
 
     Raises:
         Conflict: it is; ``taken`` says so to people.
     """
-    try:
-        with transaction.atomic():
-            row.save(force_insert=True)
-    except IntegrityError as error:
-        raise Conflict(taken, field="name") from error
+    _save(row, taken, force_insert=True)
+
+
+def save_renamed(row: Model, fields: list[str], taken: str) -> None:
+    """Write some columns of a row whose name must not be taken.
+
+    Raises:
+        Conflict: it is; ``taken`` says so to people.
+    """
+    _save(row, taken, update_fields=fields)
 
 
 def require_operator(actor: Actor) -> None:
@@ -81,3 +83,11 @@ def require_operator(actor: Actor) -> None:
     """
     if not actor.is_operator:
         raise Forbidden("Only the operator of the installation does this.")
+
+
+def _save(row: Model, taken: str, **how: Any) -> None:
+    try:
+        with transaction.atomic():
+            row.save(**how)
+    except IntegrityError as error:
+        raise Conflict(taken, field="email" if isinstance(row, User) else "name") from error
