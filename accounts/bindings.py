@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, cast
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from accounts.actors import Actor
 from accounts.audit import Tag, record
-from accounts.errors import Escalation, Forbidden, NotAllowed, NotFound
+from accounts.errors import Conflict, Escalation, Forbidden, Incompatible, NotAllowed, NotFound
 from accounts.models import (
     Account,
     AccountBinding,
@@ -20,12 +20,14 @@ from accounts.models import (
     Space,
     SpaceBinding,
     User,
+    UserKind,
 )
 from accounts.models.bindings import Binding
-from accounts.permissions import account_of, may_see, visible
+from accounts.permissions import account_of, may_see, permitted, require, visible
 from accounts.roles import DEVELOPER_BY_DEFAULT, Level, RoleName
-from accounts.standing import standing_of
+from accounts.standing import Standing, standing_of
 from accounts.verbs import verb
+from accounts.vocabulary import Permission
 
 Scope = Account | Organization | Space
 _TABLES: dict[type[Scope], type[Binding]] = {
@@ -52,6 +54,19 @@ def level_of(scope: Scope) -> Level:
     return _TABLES[type(scope)].level
 
 
+def freshen(roles: Iterable[Role]) -> None:
+    """Bring custom roles up to date, now that the account is locked: at most one query.
+
+    Since the caller read them, they may have come to permit more, or be deleted.
+    """
+    custom = [role for role in roles if not role.is_predefined]
+    if not custom:
+        return
+    now = Role.objects.in_bulk({role.pk for role in custom})
+    for role in custom:
+        role.permissions, role.deleted_at = now[role.pk].permissions, now[role.pk].deleted_at
+
+
 def may_manage_members(actor: Actor, scope: Scope) -> bool:
     """Whether the actor may grant and withdraw roles at a scope: its admins, and those above."""
     if actor.account is None or account_of(scope) != actor.account.pk:
@@ -66,16 +81,104 @@ def bind_role(actor: Actor, *, user: User, role: Role, scope: Scope, at: datetim
 
     Raises:
         NotFound: the scope is not the actor's to see.
-        Forbidden: the actor does not run the scope.
+        Forbidden: the actor does not run the scope, or for a custom role: lacks ROLE_BINDING_CREATE there.
         Escalation: the role is above the actor's own.
+        Incompatible: it does not go with what the user is elsewhere.
         NotAllowed: wrong level, a bot or a person of another account, the last account admin, and the like.
     """
-    _require_manager(actor, scope)
+    freshen([role])
+    _require_binder(actor, role, scope, Permission.ROLE_BINDING_CREATE)
     if isinstance(scope, Account) and not actor.is_operator and not _rows(AccountBinding, user, content_object=scope):
         raise NotFound(f"{user.name} is not a member of this account; invite them first.", field="user")
     if not standing_of(actor, lock=True).covers(role, scope):
         raise Escalation(f"You cannot grant {role} in “{scope}”: it is above your own role there.", field="role")
     return grant(actor, user=user, role=role, scope=scope, at=at)
+
+
+@verb(Tag.ROLE_GRANTED)
+def bind_new(actor: Actor, *, user: User, role: Role, space: Space, at: datetime) -> SpaceBinding:
+    """Give a user a role in a space where they have none of its kind: predefined, or custom.
+
+    Raises:
+        Conflict: they have one.
+        What ``bind_role`` raises.
+    """
+    _require_binder(actor, role, space, Permission.ROLE_BINDING_CREATE)
+    if _same_kind(SpaceBinding, user, role, space).exists():
+        kind = "predefined" if role.is_predefined else "custom"
+        raise Conflict(f"{user.name} has a {kind} role in “{space}” already: change that one.")
+    return cast(SpaceBinding, bind_role(actor, user=user, role=role, scope=space, at=at))
+
+
+@verb(Tag.ROLE_CHANGED)
+def change_binding(actor: Actor, binding: SpaceBinding, *, role: Role, at: datetime) -> SpaceBinding:
+    """Put another role into a binding, which stays the same one.
+
+    Raises:
+        Forbidden: the actor may not withdraw the old role, or not give the new one.
+        Escalation: one of the two is above the actor's own.
+        Conflict: the user has another binding of the new role's kind in the space.
+        NotFound: the binding is gone.
+    """
+    freshen([role])
+    binding = _locked(binding)
+    space, user, before = binding.content_object, binding.user, binding.role
+    _require_binder(actor, before, space, Permission.ROLE_BINDING_DELETE)
+    _require_binder(actor, role, space, Permission.ROLE_BINDING_CREATE)
+    standing = standing_of(actor, lock=True)
+    for one in (before, role):
+        if not standing.covers(one, space):
+            raise Escalation(f"{one} is above your own role in “{space}”.", field="role_id")
+    if _same_kind(SpaceBinding, user, role, space).exclude(pk=binding.pk).exists():
+        raise Conflict(f"{user.name} has another binding of this kind in “{space}”: change that one.")
+    _require_sensible(user, role, space)
+    if before != role:
+        binding.permission = role.permission
+        binding.save(update_fields=["permission", "updated_at"])
+        record(actor, Tag.ROLE_CHANGED, user, at=at, role=role.name, before=before.name, **_where(space))
+    return binding
+
+
+@verb(Tag.ROLE_WITHDRAWN)
+def delete_binding(actor: Actor, binding: SpaceBinding, *, at: datetime) -> None:
+    """Withdraw one role in a space; other roles the user has there stay.
+
+    Raises:
+        Forbidden: the actor may not, or the role is above their own.
+        NotFound: the binding is gone.
+    """
+    binding = _locked(binding)
+    space, user, role = binding.content_object, binding.user, binding.role
+    _require_binder(actor, role, space, Permission.ROLE_BINDING_DELETE)
+    _require_at_or_below(standing_of(actor, lock=True), user, role, space)
+    binding.delete()
+    record(actor, Tag.ROLE_WITHDRAWN, user, at=at, role=role.name, **_where(space))
+
+
+def bindings_readable_by(actor: Actor) -> QuerySet[SpaceBinding]:
+    """Return the bindings in spaces where the actor may read them; a bot's only where they may know of its key."""
+    account = actor.require_account()
+    rows = SpaceBinding.objects.filter(content_object__organization__account=account).select_related("permission__role")
+    if actor.is_operator:
+        return rows
+    if actor.user is None:
+        return rows.none()
+    keys = permitted(actor.user, Permission.SERVICE_KEY_READ, Space)
+    return rows.filter(content_object__in=permitted(actor.user, Permission.ROLE_BINDING_READ, Space)).exclude(
+        ~Q(content_object__in=keys), user__kind=UserKind.BOT
+    )
+
+
+def find_binding(actor: Actor, number: int) -> SpaceBinding:
+    """Return a binding the actor may read.
+
+    Raises:
+        NotFound: there is none, or the actor may not know of it.
+    """
+    binding = bindings_readable_by(actor).filter(pk=number).first()
+    if binding is None:
+        raise NotFound("There is no such role binding, or you have no access to it.")
+    return binding
 
 
 def grant(actor: Actor, *, user: User, role: Role, scope: Scope, at: datetime) -> Binding:
@@ -133,14 +236,13 @@ def unbind_role(actor: Actor, *, user: User, scope: Organization | Space, at: da
     Leaving an account is more than that: see ``people.remove_person``.
 
     Raises:
-        NotFound, Forbidden: as in ``bind_role``.
-        Escalation: the user's role there is above the actor's own.
+        NotFound: the scope is not the actor's to see.
+        Forbidden: the actor does not run it, or the user's role there is above the actor's own.
     """
     _require_manager(actor, scope)
     standing = standing_of(actor, lock=True)
-    for binding in _TABLES[type(scope)]._default_manager.filter(user=user, content_object=scope):
-        if not standing.covers(binding.role, scope):
-            raise Escalation(f"{user.name}'s role in “{scope}” is above your own; ask an admin above.")
+    for binding in _rows(_TABLES[type(scope)], user, content_object=scope):
+        _require_at_or_below(standing, user, binding.role, scope)
     withdraw(actor, user=user, scope=scope, at=at)
 
 
@@ -195,11 +297,34 @@ def _require_manager(actor: Actor, scope: Scope) -> None:
         raise Forbidden(f"Only an admin of “{scope}” changes its members.")
 
 
+def _require_binder(actor: Actor, role: Role, scope: Scope, permission: Permission) -> None:
+    """Predefined roles are for those who run the scope, custom ones for whoever holds the permission there."""
+    if isinstance(scope, Space) and not role.is_predefined:
+        require(actor, permission, scope)
+    else:
+        _require_manager(actor, scope)
+
+
+def _require_at_or_below(standing: Standing, user: User, role: Role, scope: Scope) -> None:
+    if not standing.covers(role, scope):
+        raise Forbidden(f"{user.name}'s role in “{scope}” is above your own; ask an admin above.")
+
+
+def _locked(binding: SpaceBinding) -> SpaceBinding:
+    rows = SpaceBinding.objects.select_for_update(of=("self",)).select_related(
+        "permission__role", "user", "content_object__organization"
+    )
+    found: SpaceBinding | None = rows.filter(pk=binding.pk).first()
+    if found is None:
+        raise NotFound("There is no such role binding, or you have no access to it.")
+    return found
+
+
 def _require_sensible(user: User, role: Role, scope: Scope) -> None:
-    if role.level != level_of(scope) or role.deleted_at is not None:
-        raise NotAllowed(f"{role} is not a role for “{scope}”.", field="role")
-    if role.account_id is not None and role.account_id != account_of(scope):
+    if role.deleted_at is not None or role.account_id not in (None, account_of(scope)):
         raise NotFound("There is no such role.", field="role")
+    if role.level != level_of(scope):
+        raise NotAllowed(f"{role} is not a role for “{scope}”.", field="role")
     if isinstance(scope, Account):
         if user.is_bot:
             raise NotAllowed("A bot belongs to the account of its key, in the role the key was given.", field="user")
@@ -215,12 +340,14 @@ def _require_sensible(user: User, role: Role, scope: Scope) -> None:
         raise NotAllowed(f"{user.name} is not a member of this account; invite them first.", field="user")
     annotator = account_binding.role.name == RoleName.ANNOTATOR
     if role.is_predefined and annotator != (role.name == RoleName.ANNOTATOR):
-        raise NotAllowed(
+        raise Incompatible(
             "Annotator goes together: an Annotator of the account is an Annotator everywhere, and nobody else is.",
             field="role",
         )
     if isinstance(scope, Space) and not visible_organization(user, scope.organization):
-        raise NotAllowed(f"{user.name} is not a member of “{scope.organization}”; add them there first.", field="user")
+        raise Incompatible(
+            f"{user.name} is not a member of “{scope.organization}”; add them there first.", field="user"
+        )
 
 
 def _require_annotator_alone(user: User, role: Role, account: Account) -> None:

@@ -33,6 +33,11 @@ def clean_name(name: str) -> str:
     return name
 
 
+def given(**values: Any) -> dict[str, Any]:
+    """Return the values that were given at all: ``None`` stands for "leave it"."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def change(actor: Actor, tag: Tag, row: R, taken: str, at: datetime, **values: Any) -> R:
     """Write the values that differ, and record them with those before; nothing for nothing.
 

@@ -184,9 +184,7 @@ def _clean_permissions(permissions: Iterable[str]) -> list[str]:
     known = {permission.value for permission in Permission}
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise Invalid(
-            "A role is made of the permissions this product knows; some of these are none.", field="permissions"
-        )
+        raise Invalid("These are not all names of permissions that there are.", field="permissions")
     return names
 
 

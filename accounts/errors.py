@@ -42,6 +42,12 @@ class NotAllowed(DomainError):
     code = "not_allowed"
 
 
+class Incompatible(NotAllowed):
+    """It does not go with what somebody is elsewhere: outside the organization, or an annotator (REST: 400)."""
+
+    code = "incompatible"
+
+
 class Escalation(NotAllowed):
     """A role above the caller's own was asked for."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from django.contrib.auth.models import Permission as AuthPermission
 from django.core.exceptions import ValidationError
@@ -127,12 +127,7 @@ def offer_password_reset(actor: Actor, *, user: User, at: datetime) -> User:
 
 def consequences_of_removal(user: User, account: Account, *, at: datetime) -> Consequences:
     """Say what stops and what goes on when a person is removed, before anybody decides."""
-    sent = removal_considered.send(sender=User, user=user, account=account, at=at)
-    answers = [cast(Consequences, answer) for _, answer in sent]  # the stubs take every answer for a string
-    return Consequences(
-        stops=tuple(line for answer in answers for line in answer.stops),
-        goes_on=tuple(line for answer in answers for line in answer.goes_on),
-    )
+    return Consequences.gathered(removal_considered.send(sender=User, user=user, account=account, at=at))
 
 
 @verb(Tag.PERSON_REMOVED)

@@ -84,6 +84,18 @@ def seen_by(actor: Actor, model: type[S]) -> QuerySet[S]:
     return within.none() if actor.user is None else within & visible(actor.user, model)
 
 
+def find_seen(actor: Actor, model: type[S], number: int) -> S:
+    """Return the scope of that number.
+
+    Raises:
+        NotFound: there is none, or the actor may not know of it.
+    """
+    row = seen_by(actor, model).filter(pk=number).first()
+    if row is None:
+        raise NotFound(f"There is no such {model._meta.verbose_name}, or you have no access to it.")
+    return row
+
+
 def account_of(scope: Scope) -> int:
     """Return the number of the account a scope belongs to."""
     if isinstance(scope, Space):

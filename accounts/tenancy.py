@@ -1,18 +1,20 @@
-"""Creating and changing accounts, organizations and spaces."""
+"""Creating, changing and deleting accounts, organizations and spaces."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from accounts.actors import Actor
 from accounts.audit import Tag, record
 from accounts.bindings import grant, predefined
-from accounts.changes import change, clean_name, require_operator, save_new
+from accounts.changes import change, clean_name, given, require_operator, save_new
 from accounts.errors import Conflict, Forbidden
 from accounts.models import Account, Organization, Space, User
 from accounts.people import clean_email, set_first_password
 from accounts.permissions import require
 from accounts.roles import Level, RoleName
+from accounts.signals import Consequences, deletion_considered, scope_leaving
 from accounts.standing import standing_of
 from accounts.verbs import verb
 from accounts.vocabulary import Permission
@@ -127,9 +129,9 @@ def create_organization(actor: Actor, *, name: str, description: str = "", at: d
 
 @verb(Tag.ORGANIZATION_CHANGED)
 def change_organization(
-    actor: Actor, organization: Organization, *, name: str, description: str, at: datetime
+    actor: Actor, organization: Organization, *, name: str | None = None, description: str | None = None, at: datetime
 ) -> Organization:
-    """Rename or describe an organization.
+    """Rename or describe an organization; ``None`` leaves a part as it is.
 
     Raises:
         NotFound, Forbidden: it is not the actor's to see, or to change.
@@ -137,10 +139,21 @@ def change_organization(
     """
     require(actor, Permission.ORGANIZATION_UPDATE, organization)
     organization = Organization.objects.select_for_update(of=("self",)).get(pk=organization.pk)
-    taken = f"This account already has an organization “{name.strip()}”."
-    return change(
-        actor, Tag.ORGANIZATION_CHANGED, organization, taken, at, name=clean_name(name), description=description
-    )
+    wanted = given(name=None if name is None else clean_name(name), description=description)
+    taken = f"This account already has an organization “{wanted.get('name', organization.name)}”."
+    return change(actor, Tag.ORGANIZATION_CHANGED, organization, taken, at, **wanted)
+
+
+@verb(Tag.ORGANIZATION_DELETED)
+def delete_organization(actor: Actor, organization: Organization, *, at: datetime) -> None:
+    """Delete an organization with its spaces, everybody's roles in them, and the service keys that have no other space.
+
+    Raises:
+        NotFound, Forbidden: it is not the actor's to see, or to delete.
+    """
+    require(actor, Permission.ORGANIZATION_DELETE, organization)
+    spaces = list(organization.spaces.order_by("pk").values_list("name", flat=True))
+    _delete(actor, Tag.ORGANIZATION_DELETED, organization, at, spaces=spaces)
 
 
 @verb(Tag.SPACE_CREATED)
@@ -174,12 +187,15 @@ def change_space(
     actor: Actor,
     space: Space,
     *,
-    is_private: bool,
+    is_private: bool | None = None,
     name: str | None = None,
     description: str | None = None,
+    ml_models_enabled: bool | None = None,
+    gradient_start_color: str | None = None,
+    gradient_end_color: str | None = None,
     at: datetime,
 ) -> Space:
-    """Make a space private or public, rename or describe it; ``None`` leaves a name or description as it is.
+    """Make a space private or public, rename, describe or adjust it; ``None`` leaves a part as it is.
 
     Who is in a space by fallback alone loses or gains access with the commit.
 
@@ -189,14 +205,35 @@ def change_space(
     """
     require(actor, Permission.SPACE_UPDATE, space)
     space = Space.objects.select_for_update(of=("self",)).select_related("organization").get(pk=space.pk)
-    name = space.name if name is None else clean_name(name)
-    return change(
-        actor,
-        Tag.SPACE_CHANGED,
-        space,
-        f"“{space.organization}” already has a space “{name}”.",
-        at,
+    wanted = given(
         is_private=is_private,
-        name=name,
-        description=space.description if description is None else description,
+        name=None if name is None else clean_name(name),
+        description=description,
+        ml_models_enabled=ml_models_enabled,
+        gradient_start_color=gradient_start_color,
+        gradient_end_color=gradient_end_color,
     )
+    taken = f"“{space.organization}” already has a space “{wanted.get('name', space.name)}”."
+    return change(actor, Tag.SPACE_CHANGED, space, taken, at, **wanted)
+
+
+@verb(Tag.SPACE_DELETED)
+def delete_space(actor: Actor, space: Space, *, at: datetime) -> None:
+    """Delete a space with everybody's roles in it and the service keys that have no other space.
+
+    Raises:
+        NotFound, Forbidden: it is not the actor's to see, or to delete.
+    """
+    require(actor, Permission.SPACE_DELETE, space)
+    _delete(actor, Tag.SPACE_DELETED, space, at, organization=space.organization.name)
+
+
+def consequences_of_deletion(scope: Organization | Space, *, at: datetime) -> Consequences:
+    """Say what stops and what goes on when a scope is deleted, before anybody decides."""
+    return Consequences.gathered(deletion_considered.send(sender=type(scope), scope=scope, at=at))
+
+
+def _delete(actor: Actor, tag: Tag, scope: Organization | Space, at: datetime, **told: Any) -> None:
+    scope_leaving.send(sender=type(scope), actor=actor, scope=scope, at=at)
+    record(actor, tag, scope, at=at, **told)
+    scope.delete()

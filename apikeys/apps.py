@@ -14,15 +14,19 @@ class ApiKeysConfig(AppConfig):
     def ready(self) -> None:
         """Listen to the ground floor, and register the system checks."""
         from accounts.signals import (  # -- app ready
+            deletion_considered,
             key_misplaced,
             own_targets,
             person_leaving,
             removal_considered,
+            scope_leaving,
         )
         from apikeys import checks, consequences  # -- app ready; importing checks registers them
 
         _ = checks
         person_leaving.connect(consequences.on_leaving, dispatch_uid="apikeys.on_leaving")
         removal_considered.connect(consequences.on_considering, dispatch_uid="apikeys.on_considering")
+        scope_leaving.connect(consequences.on_scope_leaving, dispatch_uid="apikeys.on_scope_leaving")
+        deletion_considered.connect(consequences.on_considering_deletion, dispatch_uid="apikeys.on_deletion")
         key_misplaced.connect(consequences.on_misplaced, dispatch_uid="apikeys.on_misplaced")
         own_targets.connect(consequences.on_reading_own_history, dispatch_uid="apikeys.on_reading_own_history")

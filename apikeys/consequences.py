@@ -1,4 +1,4 @@
-"""What becomes of keys when a person leaves, and which keys are whose: answers to the ground floor's signals."""
+"""What becomes of keys when a person leaves or a space is deleted, and which keys are whose: answers to signals."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from accounts.actors import Actor
-from accounts.models import Account, User
+from accounts.models import Account, Organization, Space, User
 from accounts.signals import Consequences
 from apikeys.errors import MalformedKey
-from apikeys.lifecycle import flag_exposed, revoke_keys_of
+from apikeys.lifecycle import flag_exposed, revoke_keys, revoke_keys_of
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyKind
+from apikeys.policy import bound_at, bound_only_at
 
 _NAMED = 20  # how many keys the page names before it counts
 
@@ -29,6 +30,20 @@ def on_considering(*, user: User, account: Account, at: datetime, **_: Any) -> C
     return Consequences(
         stops=_names(live.filter(owner=user, kind=KeyKind.USER)),
         goes_on=_names(live.filter(created_by=user, kind=KeyKind.SERVICE)),
+    )
+
+
+def on_scope_leaving(*, actor: Actor, scope: Organization | Space, at: datetime, **_: Any) -> None:
+    """Revoke the service keys that would be left without any space; others only lose this one."""
+    because = f"the {scope._meta.verbose_name} it was for was deleted"
+    revoke_keys(actor, bound_only_at(scope), at=at, because=because)
+
+
+def on_considering_deletion(*, scope: Organization | Space, at: datetime, **_: Any) -> Consequences:
+    """Name the service keys that would stop, and those that would go on elsewhere."""
+    stops = bound_only_at(scope).active(at=at)
+    return Consequences(
+        stops=_names(stops), goes_on=_names(bound_at(scope).active(at=at).exclude(pk__in=stops.values("pk")))
     )
 
 

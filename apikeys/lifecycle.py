@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 
 from accounts.actors import Actor
 from accounts.audit import Tag, record
-from accounts.bindings import furnish_bot
+from accounts.bindings import freshen, furnish_bot
 from accounts.errors import Escalation, Forbidden, Invalid, NotAllowed, NotFound
 from accounts.models import Account, Organization, Role, Space, User
 from accounts.redaction import KEY_PATTERN
@@ -104,6 +104,7 @@ def create_service_key(
     account = _account(actor)
     standing = standing_of(actor, lock=True)
     _lock_scopes(organizations)
+    freshen(one.role for grant in organizations for one in grant.spaces)
     policy.require_developer(standing)
     for grant in organizations:
         _require_creatable(standing, grant)
@@ -215,12 +216,17 @@ def revoke_key(actor: Actor, key: ApiKey, *, at: datetime) -> None:
 
 def revoke_keys_of(actor: Actor, owner: User, account: Account, *, at: datetime, because: str) -> int:
     """Revoke all of a leaving person's user keys, inside the caller's transaction; return how many."""
-    keys = ApiKey.objects.select_for_update().filter(
-        account=account, owner=owner, kind=KeyKind.USER, revoked_at__isnull=True
+    return revoke_keys(
+        actor, ApiKeyQuerySet(ApiKey).filter(account=account, owner=owner, kind=KeyKind.USER), at=at, because=because
     )
-    for key in keys.order_by("pk"):
+
+
+def revoke_keys(actor: Actor, keys: ApiKeyQuerySet, *, at: datetime, because: str) -> int:
+    """Revoke what is live of some keys, inside the transaction of what made them pointless; return how many."""
+    live = list(keys.filter(revoked_at__isnull=True).select_for_update(of=("self",)).order_by("pk"))
+    for key in live:
         _revoke(actor, key, at, because=because)
-    return len(keys)
+    return len(live)
 
 
 @verb(Tag.KEY_EXPOSED)
@@ -304,10 +310,10 @@ def _require_creatable(standing: Standing, grant: OrganizationGrant) -> None:
 def _require_service_role(role: Role, scope: Account | Organization | Space, standing: Standing) -> None:
     field_name = "account_role" if isinstance(scope, Account) else "organizations"
     level = {Account: Level.ACCOUNT, Organization: Level.ORGANIZATION, Space: Level.SPACE}[type(scope)]
-    if role.level != level or role.deleted_at is not None:
-        raise NotAllowed(f"{role} is not a role at the level {level}.", field=field_name)
-    if role.account_id is not None and role.account_id != standing.account.pk:
+    if role.deleted_at is not None or role.account_id not in (None, standing.account.pk):
         raise NotFound("There is no such role.", field=field_name)
+    if role.level != level:
+        raise NotAllowed(f"{role} is not a role at the level {level}.", field=field_name)
     if not role.is_predefined and level != Level.SPACE:
         raise NotAllowed("Custom roles can be given in spaces only.", field=field_name)
     if level == Level.ACCOUNT and role.name not in policy.SERVICE_ACCOUNT_ROLES:

@@ -142,6 +142,16 @@ def service_keys_of(actor: Actor, space: Space) -> ApiKeyQuerySet:
     return _keys().filter(Exists(bound), account=actor.require_account(), kind=KeyKind.SERVICE)
 
 
+def bound_at(scope: Organization | Space) -> ApiKeyQuerySet:
+    """Return the service keys with a role in a space, or in one of an organization's spaces, whoever asks."""
+    return _keys().filter(Exists(_bot_bindings().filter(**_within(scope))), kind=KeyKind.SERVICE)
+
+
+def bound_only_at(scope: Organization | Space) -> ApiKeyQuerySet:
+    """Return those of them with no space anywhere else: without this one they open nothing."""
+    return bound_at(scope).exclude(Exists(_bot_bindings().exclude(**_within(scope))))
+
+
 def find_key(actor: Actor, number: int) -> ApiKey:
     """Return a key the actor may know of.
 
@@ -222,6 +232,14 @@ def why_not_revoke(actor: Actor, standing: Standing, key: ApiKey, bindings: KeyB
 
 def _keys() -> ApiKeyQuerySet:
     return ApiKeyQuerySet(ApiKey)
+
+
+def _bot_bindings() -> QuerySet[SpaceBinding]:
+    return SpaceBinding.objects.filter(user=OuterRef("owner"))
+
+
+def _within(scope: Organization | Space) -> dict[str, object]:
+    return {"content_object": scope} if isinstance(scope, Space) else {"content_object__organization": scope}
 
 
 def _in_readable_space(user: User) -> Exists:

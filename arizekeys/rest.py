@@ -22,7 +22,7 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.errors import Conflict, DomainError, Forbidden, Invalid, NotAllowed, NotFound, TooMany
+from accounts.errors import Conflict, DomainError, Forbidden, Incompatible, Invalid, NotAllowed, NotFound, TooMany
 from accounts.redaction import redact_text
 from accounts.rest.problems import BY_STATUS, PAGE, Fault, Malformed
 from apikeys.authentication import REALM
@@ -40,6 +40,7 @@ _STATUS_OF_REFUSAL: tuple[tuple[type[DomainError], int], ...] = (
     (InvalidKey, 401),
     (NotFound, 404),
     (Forbidden, 403),
+    (Incompatible, 400),  # contract rest-v2 §7 and §8: not 422
     (NotAllowed, 422),
     (Conflict, 409),
     (TooMany, 429),

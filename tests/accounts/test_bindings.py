@@ -5,12 +5,23 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.actors import Actor
-from accounts.bindings import bind_role, predefined, set_developer_access, unbind_role
-from accounts.errors import Escalation, Forbidden, NotAllowed, NotFound
-from accounts.models import AccountBinding, AuditEvent, OrganizationBinding, SpaceBinding, User
+from accounts.audit import Tag
+from accounts.bindings import (
+    bind_new,
+    bind_role,
+    bindings_readable_by,
+    change_binding,
+    delete_binding,
+    find_binding,
+    predefined,
+    set_developer_access,
+    unbind_role,
+)
+from accounts.errors import Conflict, Escalation, Forbidden, NotAllowed, NotFound
+from accounts.models import AccountBinding, AuditEvent, OrganizationBinding, Role, Space, SpaceBinding, User
 from accounts.roles import Level, RoleName
 from tests.cast import Cast
-from tests.factories import PersonFactory, bind, custom_role, service_key
+from tests.factories import PersonFactory, acting, bind, custom_role, service_key
 
 pytestmark = pytest.mark.django_db
 
@@ -182,7 +193,7 @@ def test_organization_admin_cannot_withdraw_a_role_above_their_own(cast: Cast) -
     beyond = custom_role(cast.account, "beyond", "USER_DELETE")
     bind(cast.charlie, cast.production, beyond)
 
-    with pytest.raises(Escalation):
+    with pytest.raises(Forbidden):
         unbind_role(cast.actor(cast.bob), user=cast.charlie, scope=cast.production, at=timezone.now())
 
 
@@ -230,3 +241,110 @@ def test_audit_events_cannot_be_changed_or_deleted(cast: Cast) -> None:  # secur
         AuditEvent.objects.update(actor_label="nobody")
     with pytest.raises(Exception, match="append-only"), transaction.atomic():
         AuditEvent.objects.all().delete()
+
+
+def _exporter(cast: Cast) -> Role:
+    return custom_role(cast.account, "exporter", "DATASET_READ", "SPACE_READ")
+
+
+def _held(user: User, space: Space) -> set[str]:
+    return {row.role.name for row in SpaceBinding.objects.filter(user=user, content_object=space)}
+
+
+def test_a_new_binding_stands_beside_one_of_the_other_kind_and_never_in_place_of_its_own(cast: Cast) -> None:
+    alice, exporter = cast.actor(cast.alice), _exporter(cast)
+
+    bind_new(alice, user=cast.charlie, role=exporter, space=cast.production, at=timezone.now())
+
+    assert _held(cast.charlie, cast.production) == {"READ_ONLY", "exporter"}
+    for role in (predefined(Level.SPACE, RoleName.MEMBER), custom_role(cast.account, "other", "DATASET_READ")):
+        with pytest.raises(Conflict):
+            bind_new(alice, user=cast.charlie, role=role, space=cast.production, at=timezone.now())
+
+
+def test_a_binding_keeps_its_number_when_its_role_changes(cast: Cast) -> None:
+    alice, exporter = cast.actor(cast.alice), _exporter(cast)
+    binding = SpaceBinding.objects.get(user=cast.charlie, content_object=cast.production)
+
+    change_binding(alice, binding, role=exporter, at=timezone.now())
+
+    assert SpaceBinding.objects.get(pk=binding.pk).role == exporter
+    assert AuditEvent.objects.get(tag=Tag.ROLE_CHANGED).details["before"] == "READ_ONLY"
+
+
+def test_a_binding_cannot_take_a_role_of_a_kind_that_is_there_already(cast: Cast) -> None:
+    alice = cast.actor(cast.alice)
+    custom = bind_new(alice, user=cast.charlie, role=_exporter(cast), space=cast.production, at=timezone.now())
+
+    with pytest.raises(Conflict):
+        change_binding(alice, custom, role=predefined(Level.SPACE, RoleName.MEMBER), at=timezone.now())
+
+
+def test_one_binding_is_withdrawn_and_the_other_stays(cast: Cast) -> None:
+    alice = cast.actor(cast.alice)
+    custom = bind_new(alice, user=cast.charlie, role=_exporter(cast), space=cast.production, at=timezone.now())
+
+    delete_binding(alice, custom, at=timezone.now())
+
+    assert _held(cast.charlie, cast.production) == {"READ_ONLY"}
+    with pytest.raises(NotFound):
+        delete_binding(alice, custom, at=timezone.now())
+
+
+def test_a_member_of_the_space_changes_nobody_s_binding(cast: Cast) -> None:
+    bob, binding = cast.actor(cast.bob), SpaceBinding.objects.get(user=cast.charlie, content_object=cast.production)
+
+    with pytest.raises(Forbidden):
+        change_binding(bob, binding, role=predefined(Level.SPACE, RoleName.MEMBER), at=timezone.now())
+    with pytest.raises(Forbidden):
+        delete_binding(bob, binding, at=timezone.now())
+    with pytest.raises(Forbidden):
+        bind_new(bob, user=cast.charlie, role=_exporter(cast), space=cast.production, at=timezone.now())
+
+
+def test_holding_the_permission_is_enough_for_custom_roles_and_not_for_predefined_ones(cast: Cast) -> None:
+    binder = custom_role(cast.account, "binder", "ROLE_BINDING_CREATE", "ROLE_BINDING_DELETE", "DATASET_READ")
+    bind(cast.charlie, cast.production, binder)
+    charlie, exporter = cast.actor(cast.charlie), _exporter(cast)
+
+    made = bind_new(charlie, user=cast.bob, role=exporter, space=cast.production, at=timezone.now())
+
+    delete_binding(charlie, made, at=timezone.now())
+    with pytest.raises(Forbidden):
+        bind_new(
+            charlie,
+            user=cast.erin,
+            role=predefined(Level.SPACE, RoleName.READ_ONLY),
+            space=cast.production,
+            at=timezone.now(),
+        )
+
+
+def test_bindings_of_bots_are_for_those_who_may_know_of_their_keys(cast: Cast) -> None:
+    bot = service_key(cast.alice, cast.production).key.owner
+    row = SpaceBinding.objects.get(user=bot)
+
+    assert find_binding(cast.actor(cast.bob), row.pk) == row
+    with pytest.raises(NotFound):
+        find_binding(cast.actor(cast.charlie), row.pk)
+    with pytest.raises(NotFound):
+        find_binding(acting(cast.mallory, cast.elsewhere.organization.account), row.pk)
+
+
+def test_bindings_are_read_where_one_may_read_them(cast: Cast) -> None:
+    everywhere = set(bindings_readable_by(cast.actor(cast.alice)))
+
+    assert set(bindings_readable_by(cast.actor(cast.bob))) == {
+        row for row in everywhere if row.content_object in (cast.production, cast.staging)
+    }
+    assert set(bindings_readable_by(cast.actor(cast.dana))) == set()
+
+
+def test_a_role_widened_meanwhile_is_not_handed_out_unseen(cast: Cast) -> None:
+    bob_runs = predefined(Level.SPACE, RoleName.ADMIN)
+    SpaceBinding.objects.filter(user=cast.bob, content_object=cast.production).update(permission=bob_runs.permission)
+    read_before = _exporter(cast)
+    Role.objects.filter(pk=read_before.pk).update(permissions=["USER_DELETE"])
+
+    with pytest.raises(Escalation):
+        bind_role(cast.actor(cast.bob), user=cast.charlie, role=read_before, scope=cast.production, at=timezone.now())
