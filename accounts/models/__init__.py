@@ -1,6 +1,6 @@
 """Who, where, what they may do, and what they did."""
 
-from accounts.models.audit import AuditEvent
+from accounts.models.audit import AuditChain, AuditEvent
 from accounts.models.bindings import AccountBinding, Binding, OrganizationBinding, Role, SpaceBinding
 from accounts.models.tenancy import Account, Organization, Space
 from accounts.models.users import User, UserKind
@@ -8,6 +8,7 @@ from accounts.models.users import User, UserKind
 __all__ = [
     "Account",
     "AccountBinding",
+    "AuditChain",
     "AuditEvent",
     "Binding",
     "Organization",
