@@ -6,25 +6,40 @@ invitation again, joining or leaving an account all make it void.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import urljoin
 
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core.signing import BadSignature, TimestampSigner
-from django.db.models import Max
+from django.db.models import Q, TextChoices
 from django.urls import reverse
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from accounts.actors import Actor, accounts_of
-from accounts.audit import Tag
-from accounts.models import Account, AuditEvent, User
+from accounts.models import User
+from accounts.models.users import INVITATION_LIFETIME
 from accounts.standing import standing_of
 
-LIFETIME = timedelta(days=7)
+LIFETIME = INVITATION_LIFETIME
+
+
+class InviteMode(TextChoices):
+    """How somebody comes in (contract rest-v2 §6)."""
+
+    EMAIL_LINK = "EMAIL_LINK", "A link by mail"
+    TEMPORARY_PASSWORD = "TEMPORARY_PASSWORD", "A temporary password"
+    NONE = "NONE", "At once, without an invitation"
+
+
+class Status(TextChoices):
+    """How far somebody has come."""
+
+    ACTIVE = "ACTIVE", "Active"
+    INVITED = "INVITED", "Invited"
+    EXPIRED = "EXPIRED", "Invitation expired"
 
 
 class InvitationTokens(PasswordResetTokenGenerator):
@@ -38,7 +53,7 @@ class InvitationTokens(PasswordResetTokenGenerator):
 
     def check_token(self, user: Any, token: str | None) -> bool:
         """Whether the token is this person's, recent, unused and still true."""
-        if not isinstance(user, User) or not token or not is_pending(user):
+        if not isinstance(user, User) or not token or not user.is_pending:
             return False
         try:
             state = self._signer().unsign(token, max_age=LIFETIME)
@@ -61,9 +76,20 @@ class InvitationTokens(PasswordResetTokenGenerator):
 tokens = InvitationTokens()
 
 
-def is_pending(user: User) -> bool:
-    """Whether the person was invited and has not set a password yet."""
-    return not user.is_bot and user.is_active and user.joined_at is None
+def status_of(user: User, at: datetime) -> Status:
+    """Return how far a person has come."""
+    if not user.is_pending:
+        return Status.ACTIVE
+    return Status.EXPIRED if user.invited_at is not None and user.invited_at < at - LIFETIME else Status.INVITED
+
+
+def with_status(status: Status, at: datetime, prefix: str = "") -> Q:
+    """Return what selects the people of a status: the twin of ``status_of`` for many."""
+    pending = Q(**{f"{prefix}joined_at__isnull": True, f"{prefix}is_active": True})
+    expired = Q(**{f"{prefix}invited_at__lt": at - LIFETIME})
+    if status is Status.ACTIVE:
+        return ~pending
+    return pending & expired if status is Status.EXPIRED else pending & (~expired | Q(**{f"{prefix}invited_at": None}))
 
 
 def link(user: User, base_url: str) -> str:
@@ -80,18 +106,6 @@ def may_be_shown(actor: Actor, user: User) -> bool:
     for somebody who is nowhere else.
     """
     account = actor.require_account()
-    if user.is_staff or user.is_superuser or not is_pending(user):
+    if user.is_staff or user.is_superuser or not user.is_pending:
         return False
     return standing_of(actor).is_account_admin and accounts_of(user) == [account]
-
-
-def sent_at(account: Account, users: Iterable[User]) -> dict[int, datetime]:
-    """Return when each invited person was last sent the invitation: one query for any number of people."""
-    numbers = [user.pk for user in users if is_pending(user)]
-    if not numbers:
-        return {}
-    events = AuditEvent.objects.filter(
-        account_id=account.pk, tag=Tag.PERSON_INVITED, outcome="SUCCEEDED", target_type="User", target_id__in=numbers
-    )
-    found = events.values("target_id").annotate(latest=Max("at")).values_list("target_id", "latest")
-    return {number: latest for number, latest in found if number is not None}

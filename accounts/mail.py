@@ -56,8 +56,8 @@ reset_tokens = ResetTokens()
 
 
 def may_reset(user: User) -> bool:
-    """Whether a link to a new password may go to this user: never to a bot, nor to whoever never had one."""
-    return not user.is_bot and user.is_active and user.has_usable_password()
+    """Whether a link to a new password may go to this user: never to a bot, nor to whoever has yet to accept."""
+    return not user.is_bot and user.is_active and user.joined_at is not None
 
 
 def send_invitation(actor: Actor, user: User, *, base_url: str) -> Delivery:

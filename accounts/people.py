@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
+import string
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -13,26 +15,36 @@ from django.core.validators import validate_email
 from django.db import transaction
 
 from accounts.actors import Actor, Door, accounts_of
-from accounts.audit import Tag, record
-from accounts.bindings import bind_role, grant, require_not_last_admin, withdraw
+from accounts.audit import Tag, history, record
+from accounts.bindings import bind_role, grant, require_not_last_admin, set_developer_access, withdraw
 from accounts.changes import MAX_NAME, change, clean_name, require_operator
-from accounts.errors import Conflict, Escalation, Invalid, NotAllowed, NotFound
+from accounts.errors import Conflict, Escalation, Forbidden, Invalid, NotAllowed, NotFound
+from accounts.invitations import InviteMode, Status, status_of
 from accounts.models import Account, AccountBinding, Organization, Role, Space, User
 from accounts.models.users import normalize_email
-from accounts.permissions import require
+from accounts.permissions import may, require
 from accounts.roles import Level, RoleName
 from accounts.signals import Consequences, person_leaving, removal_considered
 from accounts.standing import standing_of
 from accounts.verbs import lock_account, verb
 from accounts.vocabulary import Permission
 
+# For passwords that are read out and typed: without letters that look like others. 20 of 55 are 115 bits.
+_LEGIBLE = "".join(sorted(set(string.ascii_letters + string.digits) - set("0O1lIo8")))
+_TEMPORARY_LENGTH = 20
+
 
 @dataclass(frozen=True)
 class Invitation:
-    """What an invitation came to: the person, and whether they still have to set a password."""
+    """What an invitation came to: the person, and whether they still have to set a password.
+
+    ``is_new`` says whether this call made it; a ``temporary_password`` is told this once.
+    """
 
     user: User
     needs_password: bool
+    is_new: bool = True
+    temporary_password: str | None = field(default=None, repr=False)
 
 
 @verb(Tag.PERSON_INVITED)
@@ -43,9 +55,10 @@ def invite_person(
     name: str,
     role: Role,
     places: Iterable[tuple[Organization | Space, Role]] = (),
+    mode: InviteMode = InviteMode.EMAIL_LINK,
     at: datetime,
 ) -> Invitation:
-    """Make a person a member of the account; the door sends the mail.
+    """Make a person a member of the account; the door sends the mail, or tells the temporary password.
 
     Admins may give any account role; members only Member or Annotator (contract rest-v2 §6). Somebody who is already
     on this installation is added by an operator alone, and is in at once. ``places`` are roles further down, outermost
@@ -59,16 +72,12 @@ def invite_person(
         What ``bind_role`` raises, for the places.
     """
     account = actor.require_account()
-    require(actor, Permission.USER_CREATE, account)
-    standing = standing_of(actor)
-    if not standing.is_account_admin and role.name not in (RoleName.MEMBER, RoleName.ANNOTATOR):
-        raise Escalation("Only an account admin invites people with this role.", field="role")
-    if role.level != Level.ACCOUNT or not standing.covers(role, account):
-        raise Escalation(f"You cannot invite somebody as {role}: it is above your own role.", field="role")
+    _require_may_invite_as(actor, role)
     email = clean_email(email)
     user = User.objects.filter(email=email).first()
+    password: str | None = None
     if user is None:
-        user = User.objects.create_user(email, None, name=clean_name(name))
+        user, password = _newcomer(email, clean_name(name), mode, at)
     elif AccountBinding.objects.filter(user=user, content_object=account).exists():
         raise Conflict(f"{user.email} is already a member of this account.", field="email")
     elif user.is_bot or not actor.is_operator:
@@ -81,11 +90,35 @@ def invite_person(
         )
     elif not user.is_active:
         raise Conflict(f"{user.email} was removed; reactivate the person first.", field="email")
-    record(actor, Tag.PERSON_INVITED, user, at=at, role=role.name)
+    record(actor, Tag.PERSON_INVITED, user, at=at, role=role.name, mode=mode.value)
     grant(actor, user=user, role=role, scope=account, at=at)
     for place, role_there in places:
         bind_role(actor, user=user, role=role_there, scope=place, at=at)
-    return Invitation(user=user, needs_password=user.joined_at is None)
+    return Invitation(user=user, needs_password=user.joined_at is None, temporary_password=password)
+
+
+@verb(Tag.PERSON_INVITED)
+def ensure_invited(actor: Actor, *, email: str, name: str, role: Role, mode: InviteMode, at: datetime) -> Invitation:
+    """Invite a person unless an invitation is open, which is then left as it is (contract rest-v2 §6).
+
+    One that has run out is made anew, with the name and role given now.
+
+    Raises:
+        What ``invite_person`` raises; Conflict also where nobody is invited (``NONE``) who was before.
+    """
+    account = actor.require_account()
+    _require_may_invite_as(actor, role)
+    rows = User.objects.select_for_update(of=("self",)).filter(email=clean_email(email))
+    user = rows.filter(accountbinding__content_object=account).first()
+    if user is None or not user.is_pending or mode is InviteMode.NONE:
+        return invite_person(actor, email=email, name=name, role=role, mode=mode, at=at)
+    if status_of(user, at) is Status.INVITED:
+        return Invitation(user=user, needs_password=True, is_new=False)
+    user.name = clean_name(name)
+    password = _reinvite(user, mode, at)
+    record(actor, Tag.PERSON_INVITED, user, at=at, again=True, role=role.name, mode=mode.value)
+    grant(actor, user=user, role=role, scope=account, at=at)
+    return Invitation(user=user, needs_password=True, temporary_password=password)
 
 
 @verb(Tag.PERSON_INVITED)
@@ -103,9 +136,7 @@ def resend_invitation(actor: Actor, *, user: User, at: datetime) -> User:
     user = User.objects.select_for_update().get(pk=user.pk)
     if user.is_bot or user.joined_at is not None or not user.is_active:
         raise NotAllowed(f"{user.name} needs no invitation: only somebody who has not joined yet does.")
-    # Unusable passwords are random, and the link's token is made from them.
-    user.set_unusable_password()
-    user.save(update_fields=["password"])
+    _reinvite(user, InviteMode.EMAIL_LINK, at)
     record(actor, Tag.PERSON_INVITED, user, at=at, again=True)
     return user
 
@@ -117,10 +148,13 @@ def offer_password_reset(actor: Actor, *, user: User, at: datetime) -> User:
     Raises:
         Forbidden: the actor may not change people.
         NotFound: the person is not in the account.
+        NotAllowed: a bot, or somebody who has not joined yet or was deactivated.
     """
     account = actor.require_account()
     require(actor, Permission.USER_UPDATE, account)
     user = find_member(actor, user.pk)
+    if user.is_bot or user.joined_at is None or not user.is_active:
+        raise NotAllowed(f"{user.name} has no password that could be changed. Somebody who was invited accepts first.")
     record(actor, Tag.PASSWORD_RESET_OFFERED, user, at=at)
     return user
 
@@ -190,6 +224,32 @@ def reactivate_person(actor: Actor, *, user: User, at: datetime) -> None:
 
 
 @verb(Tag.PERSON_CHANGED)
+def change_member(
+    actor: Actor, *, user: User, name: str | None = None, is_developer: bool | None = None, at: datetime
+) -> User:
+    """Correct a member's name, or switch their developer access; ``None`` leaves a part as it is.
+
+    Raises:
+        NotFound: the person is not in the account.
+        Forbidden: the actor may not; or the name of somebody whom other accounts know by it too.
+        NotAllowed: a bot.
+    """
+    account = actor.require_account()
+    user = find_member(actor, user.pk)
+    if user.is_bot:
+        raise NotAllowed("A bot is named after its key and has no developer access to switch.")
+    if is_developer is not None:
+        set_developer_access(actor, user=user, allowed=is_developer, at=at)
+    if name is None:
+        return user
+    require(actor, Permission.USER_UPDATE, account)
+    if not actor.is_operator and (accounts_of(user) != [account] or user.is_staff):
+        raise Forbidden("This person's name is used outside this account too: only the operator changes it.")
+    user = User.objects.select_for_update().get(pk=user.pk)
+    return change(actor, Tag.PERSON_CHANGED, user, "", at, name=clean_name(name))
+
+
+@verb(Tag.PERSON_CHANGED)
 def change_person(actor: Actor, *, user: User, name: str, email: str, at: datetime) -> User:
     """Correct a person's name or address, in every account they are in. Operators only.
 
@@ -243,12 +303,51 @@ def accept_invitation(user: User, *, door: Door = Door.SYSTEM, ip: str | None = 
 
     Of two at once only one gets ``True``: whoever sets a password does it after asking here, in the same transaction.
     """
-    if not User.objects.filter(pk=user.pk, joined_at__isnull=True, is_active=True).update(joined_at=at):
+    invited = User.objects.filter(pk=user.pk, joined_at__isnull=True, is_active=True)
+    if not invited.update(joined_at=at, password_is_temporary=False):
         return False
-    user.joined_at = at
+    user.joined_at, user.password_is_temporary = at, False
     for account in accounts_of(user):
         record(Actor(user=user, account=account, door=door, ip=ip), Tag.PERSON_JOINED, user, at=at)
     return True
+
+
+@transaction.atomic
+def choose_password(
+    user: User, password: str, *, door: Door = Door.BROWSER, ip: str | None = None, at: datetime
+) -> None:
+    """Replace the temporary password somebody was given by one that only they know; they have joined with that.
+
+    Raises:
+        NotAllowed: the password is their own already, or the invitation was withdrawn.
+    """
+    now = User.objects.select_for_update().get(pk=user.pk)
+    if not now.password_is_temporary or not accept_invitation(now, door=door, ip=ip, at=at):
+        raise NotAllowed("This account has a password of its own. Sign in with it.")
+    user.joined_at, user.password_is_temporary = at, False
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    for account in accounts_of(user)[:1]:
+        record(Actor(user=user, account=account, door=door, ip=ip), Tag.PASSWORD_CHANGED, user, at=at)
+
+
+def find_person(actor: Actor, number: int) -> User:
+    """Return a person of the actor's account whom the actor may read: with USER_READ everybody, else themselves.
+
+    Raises:
+        NotFound: there is none, or the actor may not know.
+    """
+    myself = actor.user is not None and actor.user.pk == number
+    user = find_member(actor, number) if myself or may(actor, Permission.USER_READ, actor.require_account()) else None
+    if user is None or user.is_bot or not user.is_active:
+        raise NotFound("There is no such person in this account, or you have no access.")
+    return user
+
+
+def was_removed(actor: Actor, number: int) -> bool:
+    """Whether somebody of that number was in the account once, and was removed."""
+    events = history(actor.require_account()).filter(tag=Tag.PERSON_REMOVED, outcome="SUCCEEDED")
+    return events.filter(target_type="User", target_id=number).exists()
 
 
 def find_member(actor: Actor, number: int) -> User:
@@ -292,6 +391,43 @@ def clean_email(email: str) -> str:
     if email.endswith(".invalid") or len(email) > MAX_NAME:  # bots have such addresses; nobody receives mail there
         raise Invalid("Nobody can receive mail at this address.", field="email")
     return email
+
+
+def _require_may_invite_as(actor: Actor, role: Role) -> None:
+    account = actor.require_account()
+    require(actor, Permission.USER_CREATE, account)
+    standing = standing_of(actor)
+    if not standing.is_account_admin and role.name not in (RoleName.MEMBER, RoleName.ANNOTATOR):
+        raise Escalation("Only an account admin invites people with this role.", field="role")
+    if role.level != Level.ACCOUNT or not standing.covers(role, account):
+        raise Escalation(f"You cannot invite somebody as {role}: it is above your own role.", field="role")
+
+
+def _newcomer(email: str, name: str, mode: InviteMode, at: datetime) -> tuple[User, str | None]:
+    """Insert a person; return the temporary password too, where there is one."""
+    if mode is InviteMode.NONE:
+        return User.objects.create_user(email, None, name=name, joined_at=at), None
+    password = _temporary_password() if mode is InviteMode.TEMPORARY_PASSWORD else None
+    temporary = password is not None
+    return (
+        User.objects.create_user(email, password, name=name, invited_at=at, password_is_temporary=temporary),
+        password,
+    )
+
+
+def _reinvite(user: User, mode: InviteMode, at: datetime) -> str | None:
+    """Make what was sent or told before void, and the invitation run anew."""
+    password = _temporary_password() if mode is InviteMode.TEMPORARY_PASSWORD else None
+    # Without one it becomes an unusable one: those are random, and the link's token is made from them.
+    user.set_password(password)
+    user.password_is_temporary = password is not None
+    user.invited_at = at
+    user.save(update_fields=["name", "password", "password_is_temporary", "invited_at"])
+    return password
+
+
+def _temporary_password() -> str:
+    return "".join(secrets.choice(_LEGIBLE) for _ in range(_TEMPORARY_LENGTH))
 
 
 def _require_another_operator(user: User) -> None:

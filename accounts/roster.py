@@ -67,7 +67,6 @@ class Member:
     organizations: tuple[Held, ...] = ()
     spaces: tuple[Held, ...] = ()
     here: tuple[Access, ...] = ()
-    invited_at: datetime | None = None
 
     @property
     def wire_id(self) -> str:
@@ -77,11 +76,11 @@ class Member:
     @property
     def is_pending(self) -> bool:
         """Whether the invitation was not accepted yet."""
-        return invitations.is_pending(self.user)
+        return self.user.is_pending
 
     def is_expired(self, at: datetime) -> bool:
         """Whether the invitation's link has run out."""
-        return self.is_pending and at - (self.invited_at or self.since) > invitations.LIFETIME
+        return invitations.status_of(self.user, at) is invitations.Status.EXPIRED
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,6 @@ def dress(
             held[line.content_object_id] = (*held[line.content_object_id], line.role)
             if seen_spaces is None or line.content_object_id in seen_spaces:
                 spaces[line.user_id].append(Held(line.content_object, line.role))
-    sent = invitations.sent_at(account, users)
     rows = []
     for binding in bindings:
         user = binding.user
@@ -204,7 +202,6 @@ def dress(
             since=binding.created_at,
             organizations=tuple(organizations[user.pk]),
             spaces=tuple(spaces[user.pk]),
-            invited_at=sent.get(user.pk),
         )
         rows.append(replace(member, here=access(standing, space)) if space else member)
     return rows

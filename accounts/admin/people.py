@@ -20,7 +20,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from accounts import invitations, mail
+from accounts import mail
 from accounts.actors import Actor, accounts_of
 from accounts.admin.base import NOTHING, PickOne, VerbAdmin, VerbForm, bounded_count, counted, keys, linked, listed
 from accounts.audit import Tag, record
@@ -260,7 +260,7 @@ class UserAdmin(VerbAdmin[User]):
     def invite_view(self, request: HttpRequest, id: str) -> HttpResponse:
         """Mail an invited person the link to a first password (again)."""
         person = self._person(request, id)
-        if request.method == "POST" and invitations.is_pending(person):
+        if request.method == "POST" and person.is_pending:
             self._send_invitation(request, person)
         return HttpResponseRedirect(reverse("admin:accounts_user_change", args=[person.pk]))
 
@@ -268,7 +268,7 @@ class UserAdmin(VerbAdmin[User]):
         """Invite, and mail the invitation once that is committed: a mail server may take its time."""
         response = super().add_view(request, form_url, extra_context)
         person: User | None = getattr(request, "_invited", None)
-        if person is not None and invitations.is_pending(person):
+        if person is not None and person.is_pending:
             self._send_invitation(request, person)
         return response
 
@@ -280,7 +280,7 @@ class UserAdmin(VerbAdmin[User]):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         """Say whether the person still waits for an invitation."""
         person = kwargs.get("obj")
-        context["is_pending"] = isinstance(person, User) and self.operates(request) and invitations.is_pending(person)
+        context["is_pending"] = isinstance(person, User) and self.operates(request) and person.is_pending
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description="accounts")

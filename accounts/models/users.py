@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -12,6 +13,9 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from guardian.mixins import GuardianUserMixin
+
+# How long an invitation can be accepted, by its link or with the temporary password given out.
+INVITATION_LIFETIME = timedelta(days=7)
 
 
 class UserKind(models.TextChoices):
@@ -45,8 +49,9 @@ class UserManager(BaseUserManager["User"]):
         return bot
 
     def get_by_natural_key(self, username: str | None) -> User:
-        """Find who signs in. E-mail addresses compare without case, and a bot is never found."""
-        return self.get(kind=UserKind.PERSON, email=normalize_email(username or ""))
+        """Find who signs in. E-mail addresses compare without case; neither a bot nor a lapsed invitation is found."""
+        lapsed = models.Q(password_is_temporary=True, invited_at__lt=timezone.now() - INVITATION_LIFETIME)
+        return self.exclude(lapsed).get(kind=UserKind.PERSON, email=normalize_email(username or ""))
 
 
 def normalize_email(email: str) -> str:
@@ -67,6 +72,13 @@ class User(GuardianUserMixin, AbstractBaseUser, PermissionsMixin):
     created_at = models.DateTimeField(auto_now_add=True)
     joined_at = models.DateTimeField(
         null=True, blank=True, help_text=_("When the person first set a password. Empty: still invited.")
+    )
+
+    invited_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text=_("When the invitation that counts was made.")
+    )
+    password_is_temporary = models.BooleanField(
+        default=False, editable=False, help_text=_("Somebody else knows the password; it has to be changed at sign-in.")
     )
 
     objects: ClassVar[UserManager] = UserManager()
@@ -98,6 +110,11 @@ class User(GuardianUserMixin, AbstractBaseUser, PermissionsMixin):
     def is_bot(self) -> bool:
         """Whether this user was made for a service key."""
         return self.kind == UserKind.BOT
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the person was invited and has not set a password of their own yet."""
+        return not self.is_bot and self.is_active and self.joined_at is None
 
     def get_full_name(self) -> str:
         """Return the name that pages show."""

@@ -15,7 +15,6 @@ from django.core.management.base import CommandError
 from django.test import Client
 
 from accounts.audit import Tag
-from accounts.invitations import is_pending
 from accounts.models import Account, AccountBinding, AuditEvent, Organization, User
 from accounts.roles import RoleName
 from accounts.wire import encode_id
@@ -197,7 +196,7 @@ def test_operator_made_with_djangos_command_gets_in_and_awaits_no_invitation(
 
     olga = User.objects.get()
     assert olga.email == "olga@example.com"
-    assert not is_pending(olga)
+    assert not olga.is_pending
     client.force_login(olga)
     assert client.get("/admin/").status_code == 200
 

@@ -71,7 +71,7 @@ Django's own kind: manage.py createsuperuser."""
             "admin": {"id": encode_id("User", admin.pk), "email": admin.email, "name": admin.name},
         }
         way_in = f"{admin.email} signs in with the password {'just set' if password else 'they have'}."
-        if invitations.is_pending(admin):
+        if admin.is_pending:
             url: str = options["url"] or _guessed_url()
             delivery = mail.send_invitation(Actor.from_command(account), admin, base_url=url)
             link = invitations.link(admin, url)
