@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from accounts.actors import Actor
-from accounts.errors import NotAllowed, NotFound
+from accounts.errors import NotFound
 from accounts.models import Organization, Role, Space
+from accounts.rest.role_objects import RoleChoice, RoleFinder
 from accounts.roles import Level
 from apikeys.lifecycle import OrganizationGrant, SpaceGrant
 from apikeys.policy import DEFAULT_ROLE
-from apikeys.rest.serializers import RoleChoice
 
 
 def roles_and_grants(actor: Actor, body: dict[str, Any]) -> tuple[Role, list[OrganizationGrant]]:
@@ -32,16 +31,20 @@ def roles_and_grants(actor: Actor, body: dict[str, Any]) -> tuple[Role, list[Org
         .select_related("organization")
         .in_bulk({one["space_id"] for organization in wanted for one in organization["spaces"]})
     )
-    roles = _Roles(actor, _choices(body))
-    account_role = roles.find(Level.ACCOUNT, body.get("account_role"), "account_role")
+    roles = RoleFinder(actor, _choices(body))
+
+    def find(level: Level, choice: RoleChoice | None, field: str) -> Role:
+        return roles.find(level, choice or RoleChoice(name=DEFAULT_ROLE[level]), field)
+
+    account_role = find(Level.ACCOUNT, body.get("account_role"), "account_role")
     grants = [
         OrganizationGrant(
             organization=_found(organizations, organization["org_id"], "organization"),
-            role=roles.find(Level.ORGANIZATION, organization.get("role"), "organizations"),
+            role=find(Level.ORGANIZATION, organization.get("role"), "organizations"),
             spaces=tuple(
                 SpaceGrant(
                     space=_found(spaces, one["space_id"], "space"),
-                    role=roles.find(Level.SPACE, one.get("role"), "organizations"),
+                    role=find(Level.SPACE, one.get("role"), "organizations"),
                 )
                 for one in organization["spaces"]
             ),
@@ -49,30 +52,6 @@ def roles_and_grants(actor: Actor, body: dict[str, Any]) -> tuple[Role, list[Org
         for organization in wanted
     ]
     return account_role, grants
-
-
-class _Roles:
-    """The predefined roles and those custom ones that a request names, read at once."""
-
-    def __init__(self, actor: Actor, choices: Iterable[RoleChoice]) -> None:
-        numbers = {choice.number for choice in choices if choice.number is not None}
-        rows = list(Role.objects.filter(account__isnull=True))
-        self.predefined = {(role.level, role.name): role for role in rows}
-        self.custom = (
-            Role.objects.filter(account=actor.account, deleted_at__isnull=True).in_bulk(numbers) if numbers else {}
-        )
-
-    def find(self, level: Level, choice: RoleChoice | None, field: str) -> Role:
-        if choice is None:
-            return self.predefined[level, DEFAULT_ROLE[level]]
-        if choice.name is not None:
-            return self.predefined[level, choice.name]
-        if level != Level.SPACE:
-            raise NotAllowed("Custom roles can be given in spaces only.", field=field)
-        role = self.custom.get(choice.number or 0)
-        if role is None:
-            raise NotFound("There is no such role.", field=field)
-        return role
 
 
 def _choices(body: dict[str, Any]) -> list[RoleChoice]:

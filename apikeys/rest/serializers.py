@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
-from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field
+from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework import serializers
 
-from accounts.models import Role
+from accounts.rest.role_objects import AccountRoleField, OrganizationRoleField, RoleOut, SpaceRoleField
 from accounts.rest.shapes import Absent, IdOut, Moment, OneOf, PageQuery, Pagination, Shape, Text, Whole, WireId
-from accounts.roles import PREDEFINED, Level, RoleName
+from accounts.roles import RoleName
 from accounts.wire import encode_id
 from apikeys.lifecycle import MAX_DESCRIPTION, MAX_GRACE, MAX_NAME, MAX_SCOPES
 from apikeys.models import ApiKey, KeyKind
@@ -20,100 +18,6 @@ from apikeys.policy import KeyBindings
 
 # The wire knows two of the three (contract rest-v2 §5.1).
 WIRE_STATUSES = ("ACTIVE", "REVOKED")
-
-
-@dataclass(frozen=True)
-class RoleChoice:
-    """A role as a request names it: a predefined one by name, or a custom one by number."""
-
-    name: RoleName | None = None
-    number: int | None = None
-
-
-def _names(level: Level) -> list[str]:
-    return [role.name.value for role in reversed(PREDEFINED) if role.level == level]
-
-
-class PredefinedAccountRole(Shape):
-    """A predefined role of the account."""
-
-    type = OneOf(["PREDEFINED"])
-    name = OneOf(_names(Level.ACCOUNT))
-
-
-class PredefinedOrganizationRole(Shape):
-    """A predefined role in an organization."""
-
-    type = OneOf(["PREDEFINED"])
-    name = OneOf(_names(Level.ORGANIZATION))
-
-
-class PredefinedSpaceRole(Shape):
-    """A predefined role in a space."""
-
-    type = OneOf(["PREDEFINED"])
-    name = OneOf(_names(Level.SPACE))
-
-
-class CustomRole(Shape):
-    """A role of the account's own."""
-
-    type = OneOf(["CUSTOM"])
-    id = WireId("Role")
-
-
-class _RoleField(serializers.Field[RoleChoice, Any, Any, Any]):
-    """A role object: which of the two shapes it has, ``type`` says."""
-
-    predefined: ClassVar[type[Shape]]
-    default_error_messages = {
-        "invalid": "This must be a role: an object with a type.",
-        "type": "This must be PREDEFINED or CUSTOM.",
-    }
-
-    def to_internal_value(self, data: Any) -> RoleChoice:
-        """Return which role is meant; whether there is such a custom role is not asked here."""
-        if not isinstance(data, Mapping):
-            self.fail("invalid")
-        kind = data.get("type")
-        shapes: dict[Any, type[Shape]] = {"PREDEFINED": self.predefined, "CUSTOM": CustomRole}
-        if not isinstance(kind, str) or kind not in shapes:
-            raise serializers.ValidationError({"type": [self.error_messages["type"]]})
-        value = shapes[kind]().run_validation(data)
-        return RoleChoice(number=value["id"]) if kind == "CUSTOM" else RoleChoice(name=RoleName(value["name"]))
-
-    def to_representation(self, value: RoleChoice) -> Any:
-        """Do nothing: requests are not answered with."""
-        raise NotImplementedError
-
-
-def _role_schema(name: str, predefined: type[Shape]) -> Any:
-    return PolymorphicProxySerializer(
-        component_name=name,
-        serializers={"PREDEFINED": predefined, "CUSTOM": CustomRole},
-        resource_type_field_name="type",
-    )
-
-
-@extend_schema_field(_role_schema("AccountRole", PredefinedAccountRole))
-class AccountRoleField(_RoleField):
-    """A role of the account."""
-
-    predefined = PredefinedAccountRole
-
-
-@extend_schema_field(_role_schema("OrganizationRole", PredefinedOrganizationRole))
-class OrganizationRoleField(_RoleField):
-    """A role in an organization."""
-
-    predefined = PredefinedOrganizationRole
-
-
-@extend_schema_field(_role_schema("SpaceRole", PredefinedSpaceRole))
-class SpaceRoleField(_RoleField):
-    """A role in a space."""
-
-    predefined = PredefinedSpaceRole
 
 
 class CreateUserKey(Shape):
@@ -187,20 +91,6 @@ class KeyQuery(PageQuery):
         required=False,
         help_text="With `space_id`: keys that this user made. Without: this user's keys, for account admins only.",
     )
-
-
-class RoleOut(Absent):
-    """A role somebody has."""
-
-    type = serializers.ChoiceField(["PREDEFINED", "CUSTOM"])
-    name = serializers.CharField()
-    id = serializers.CharField(required=False, help_text="Of a custom role.")
-
-    def to_representation(self, instance: Role) -> dict[str, Any]:
-        """Dress a row of the roles table."""
-        if instance.is_predefined:
-            return {"type": "PREDEFINED", "name": instance.name}
-        return {"type": "CUSTOM", "id": encode_id("Role", instance.pk), "name": instance.name}
 
 
 class BotSpaceOut(serializers.Serializer[Any]):
