@@ -11,11 +11,13 @@ import binascii
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Model, QuerySet
 
 from accounts.errors import Invalid
 
 M = TypeVar("M", bound=Model)
+P = TypeVar("P", bound=Model)
 
 
 @dataclass(frozen=True)
@@ -39,17 +41,52 @@ def paginate(
     Raises:
         Invalid: the cursor is none of ours.
     """
+    rows = list(_following(queryset, cursor, newest_first)[: limit + 1])
+    return _page(rows, limit)
+
+
+def paginate_each(
+    parents: QuerySet[P],
+    queryset: QuerySet[M],
+    *,
+    rows: QuerySet[M],
+    cursor: str | None = None,
+    limit: int = 50,
+    newest_first: bool = True,
+) -> dict[int, Page[M]]:
+    """Return a page of what belongs to each of some rows, by the row's number: two queries for any number of them.
+
+    ``queryset`` says what belongs to one, which is its ``OuterRef``; ``rows`` is where that is read from, with all it
+    needs. For each parent no more is looked at than its page takes.
+
+    Raises:
+        Invalid: the cursor is none of ours.
+    """
+    found = ArraySubquery(_following(queryset, cursor, newest_first).values("pk")[: limit + 1])
+    numbers: dict[int, list[int]] = dict(parents.annotate(page=found).values_list("pk", "page"))
+    by_number = rows.in_bulk({number for each in numbers.values() for number in each})
+    return {
+        parent: _page([by_number[number] for number in each if number in by_number], limit)
+        for parent, each in numbers.items()
+    }
+
+
+def cursor_of(row: Model) -> str:
+    """Return the cursor after which a list goes on behind this row."""
+    return base64.urlsafe_b64encode(f"after:{row.pk}".encode()).decode().rstrip("=")
+
+
+def _following(queryset: QuerySet[M], cursor: str | None, newest_first: bool) -> QuerySet[M]:
     if cursor:
         after = _open(cursor)
         queryset = queryset.filter(pk__lt=after) if newest_first else queryset.filter(pk__gt=after)
-    rows = list(queryset.order_by("-pk" if newest_first else "pk")[: limit + 1])
+    return queryset.order_by("-pk" if newest_first else "pk")
+
+
+def _page(rows: list[M], limit: int) -> Page[M]:
     more = len(rows) > limit
     rows = rows[:limit]
-    return Page(items=rows, next_cursor=_seal(rows[-1].pk) if more else None)
-
-
-def _seal(number: int) -> str:
-    return base64.urlsafe_b64encode(f"after:{number}".encode()).decode().rstrip("=")
+    return Page(items=rows, next_cursor=cursor_of(rows[-1]) if more else None)
 
 
 def _open(cursor: str) -> int:

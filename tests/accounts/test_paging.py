@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from django.db.models import OuterRef
+from pytest_django import DjangoAssertNumQueries
 
 from accounts.errors import Invalid
-from accounts.models import Space
-from accounts.paging import paginate
+from accounts.models import Organization, Space
+from accounts.paging import paginate, paginate_each
 from tests.factories import OrganizationFactory, SpaceFactory
 
 pytestmark = pytest.mark.django_db
@@ -60,3 +62,29 @@ def test_empty_list_is_one_empty_page() -> None:
 def test_foreign_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(Invalid):
         paginate(Space.objects.all(), cursor=cursor)
+
+
+def test_pages_of_many_cost_as_much_as_of_one(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    full, short, empty = OrganizationFactory.create_batch(3)
+    for name in "abc":
+        SpaceFactory.create(organization=full, name=name)
+    SpaceFactory.create(organization=short, name="d")
+    of_each = Space.objects.filter(organization=OuterRef("pk"))
+
+    with django_assert_num_queries(2):
+        pages = paginate_each(
+            Organization.objects.all(), of_each, rows=Space.objects.all(), limit=2, newest_first=False
+        )
+    (second,) = paginate_each(
+        Organization.objects.filter(pk=full.pk),
+        of_each,
+        rows=Space.objects.all(),
+        limit=2,
+        newest_first=False,
+        cursor=pages[full.pk].next_cursor,
+    ).values()
+
+    named = {number: [space.name for space in page.items] for number, page in pages.items()}
+    assert named == {full.pk: ["a", "b"], short.pk: ["d"], empty.pk: []}
+    assert [page.has_more for page in pages.values()] == [True, False, False]
+    assert ([space.name for space in second.items], second.has_more) == (["c"], False)
