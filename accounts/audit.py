@@ -62,7 +62,13 @@ def record(
     at: datetime | None = None,
     **details: Any,
 ) -> AuditEvent:
-    """Append one event in the current transaction. Key text in any detail is taken out first."""
+    """Append one event in the current transaction. Key text in any detail is taken out first.
+
+    The database fastens it to the account's event before it, and until the transaction ends whoever records in the same
+    account waits. So lock what has to be locked, people and keys above all, before the first event: somebody may hold
+    such a row and be on the way here without the account's lock, like a person who changes their password. Events in
+    several accounts are recorded in the order of the accounts' numbers.
+    """
     scope = account or actor.account
     if actor.acted_by:
         details["acted_by"] = actor.acted_by

@@ -74,7 +74,7 @@ def invite_person(
     account = actor.require_account()
     _require_may_invite_as(actor, role)
     email = clean_email(email)
-    user = User.objects.filter(email=email).first()
+    user = User.objects.select_for_update(no_key=True).filter(email=email).first()
     password: str | None = None
     if user is None:
         user, password = _newcomer(email, clean_name(name), mode, at)
@@ -183,11 +183,12 @@ def remove_person(actor: Actor, *, user: User, at: datetime) -> None:
     if not AccountBinding.objects.filter(user=user, content_object=account).exists():
         return
     require_not_last_admin(user, account)
+    # The person's row is locked, so that of two accounts removing them at once the second sees that it is the last.
+    # Before the first event, like every row: see ``record``.
+    person = User.objects.select_for_update().get(pk=user.pk)
     person_leaving.send(sender=User, actor=actor, user=user, account=account, at=at)
     withdraw(actor, user=user, scope=account, at=at)
     record(actor, Tag.PERSON_REMOVED, user, at=at)
-    # The person's row is locked, so that of two accounts removing them at once the second sees that it is the last.
-    person = User.objects.select_for_update().get(pk=user.pk)
     if not person.is_staff and not person.is_superuser and not AccountBinding.objects.filter(user=user).exists():
         User.objects.filter(pk=user.pk).update(is_active=False)
 
@@ -238,6 +239,7 @@ def change_member(
     user = find_member(actor, user.pk)
     if user.is_bot:
         raise NotAllowed("A bot is named after its key and has no developer access to switch.")
+    user = User.objects.select_for_update().get(pk=user.pk)
     if is_developer is not None:
         set_developer_access(actor, user=user, allowed=is_developer, at=at)
     if name is None:
@@ -245,7 +247,6 @@ def change_member(
     require(actor, Permission.USER_UPDATE, account)
     if not actor.is_operator and (accounts_of(user) != [account] or user.is_staff):
         raise Forbidden("This person's name is used outside this account too: only the operator changes it.")
-    user = User.objects.select_for_update().get(pk=user.pk)
     return change(actor, Tag.PERSON_CHANGED, user, "", at, name=clean_name(name))
 
 

@@ -76,10 +76,9 @@ TRIGGERS = """
 -- Locks one row, that account's end of the chain, until the transaction ends: writers of one account take turns, and
 -- those of another go on. It runs as the owner of the tables, since the application may not write the ends itself.
 --
--- Who takes which lock when. Verbs lock the account first and fasten events later; a sign-in fastens an event without
--- locking an account. So whoever holds an end of a chain must never wait for an account's lock: nobody does, because a
--- transaction that records and goes on is a verb, and holds that lock from its first question on. Events of one change
--- in several accounts are recorded in the order of the accounts' numbers.
+-- Who takes which lock when: verbs lock the account first and fasten events later; a sign-in or a change of password
+-- fastens one without locking an account. So whoever holds an end of a chain must not go on to wait for what such a
+-- caller may hold: see accounts/audit.py, record. Several accounts are served in the order of their numbers.
 CREATE FUNCTION accounts_auditevent_fasten() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     head accounts_auditchain;
