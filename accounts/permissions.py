@@ -90,7 +90,8 @@ def find_seen(actor: Actor, model: type[S], number: int) -> S:
     Raises:
         NotFound: there is none, or the actor may not know of it.
     """
-    row = seen_by(actor, model).filter(pk=number).first()
+    rows = seen_by(actor, model).filter(pk=number)
+    row = rows.select_related(_ACCOUNT_PATH[model].rpartition("__")[0] or None).first()  # asked next: which account
     if row is None:
         raise NotFound(f"There is no such {model._meta.verbose_name}, or you have no access to it.")
     return row

@@ -23,6 +23,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.errors import Conflict, DomainError, Forbidden, Incompatible, Invalid, NotAllowed, NotFound, TooMany
+from accounts.idempotency import AlreadyDone
 from accounts.redaction import redact_text
 from accounts.rest.problems import BY_STATUS, PAGE, Fault, Malformed
 from apikeys.authentication import REALM
@@ -113,6 +114,8 @@ def problem(error: Exception, context: Mapping[str, Any]) -> Response:
 def _refusal(error: DomainError, request: HttpRequest) -> Response:
     status = next(status for kind, status in _STATUS_OF_REFUSAL if isinstance(error, kind))
     response = _answer(request, status, error.detail, error.code, faults=_faults(error), challenge=_challenge(error))
+    if isinstance(error, AlreadyDone):
+        response.data["resource_id"] = error.row_id
     if isinstance(error, TooMany):
         response["Retry-After"] = str(max(1, min(error.retry_after, _LONGEST_WAIT)))
     return response

@@ -2,6 +2,7 @@
 
 from accounts.models.audit import AuditChain, AuditEvent
 from accounts.models.bindings import AccountBinding, Binding, OrganizationBinding, Role, SpaceBinding
+from accounts.models.idempotency import IdempotentAnswer
 from accounts.models.tenancy import Account, Organization, Space
 from accounts.models.users import User, UserKind
 
@@ -11,6 +12,7 @@ __all__ = [
     "AuditChain",
     "AuditEvent",
     "Binding",
+    "IdempotentAnswer",
     "Organization",
     "OrganizationBinding",
     "Role",

@@ -33,6 +33,7 @@ class Problem(serializers.Serializer[Any]):
     detail = serializers.CharField(help_text="What was wrong this time, for people.")
     instance = serializers.CharField(help_text="The address that was asked for.")
     error_code = serializers.CharField(help_text="What was wrong this time, for programs.")
+    resource_id = serializers.CharField(required=False, help_text="With already_done: the ID of what was made.")
     errors = FaultOut(  # type: ignore[assignment]  # a field, which is taken off the class before it hides anything
         many=True, required=False, help_text="Each value at fault, where values are."
     )
@@ -52,7 +53,35 @@ class EndpointSchema(AutoSchema):
             access: Mapping[str, str] = getattr(self.view, "access", {})
             rule = access.get(self.method, "Nobody: no rule is declared.")
             found["description"] = "\n\n".join(filter(None, (found.get("description"), f"**Access.** {rule}")))
+            if self.method == "POST":
+                _describe_repeating(found)
         return found
+
+
+def _describe_repeating(found: dict[str, Any]) -> None:
+    """Say of a POST what the header that makes it safe to send twice adds."""
+    found.setdefault("parameters", []).append(
+        {
+            "in": "header",
+            "name": "Idempotency-Key",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+            "description": "A name of your own for this request. Sent again within a day, with the same body, it does "
+            "nothing and gets the same answer; where that held a secret, 409 with the ID of what was made.",
+        }
+    )
+    for code in (409, 422):
+        found["responses"].setdefault(str(code), _problem_in_words(code))
+
+
+def _problem_in_words(code: int) -> dict[str, Any]:
+    example = _example(code)
+    content = {
+        "schema": {"$ref": "#/components/schemas/Problem"},
+        "examples": {
+            "".join(BY_STATUS[code].title.split()): {"value": example.value, "summary": BY_STATUS[code].title}
+        },
+    }
+    return {"description": BY_STATUS[code].meaning, "content": {_PROBLEM_JSON: content}}
 
 
 def operation(
@@ -61,6 +90,7 @@ def operation(
     tag: str,
     summary: str,
     success: tuple[int, Any],
+    also: Mapping[int, Any] | None = None,
     problems: tuple[int, ...],
     query: Any = None,
     request: Any = None,
@@ -68,9 +98,12 @@ def operation(
     path: dict[str, str] | None = None,
     examples: list[OpenApiExample] | None = None,
 ) -> Callable[[V], V]:
-    """Describe one method of an endpoint. ``path`` names the ids in its address and says what they are of."""
+    """Describe one method of an endpoint.
+
+    ``path`` names the ids in its address and says what they are of; ``also`` has further ways of succeeding.
+    """
     status, answer = success
-    responses: dict[Any, Any] = {status: answer or OpenApiResponse(description="Done; no body.")}
+    responses: dict[Any, Any] = {status: answer or OpenApiResponse(description="Done; no body."), **(also or {})}
     for code in problems:
         responses[code, _PROBLEM_JSON] = OpenApiResponse(
             Problem, description=BY_STATUS[code].meaning, examples=[_example(code)]

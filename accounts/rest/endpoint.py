@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+import functools
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar
 
+from django.db.models import QuerySet
 from django.http import QueryDict
+from django.utils import timezone
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.actors import Actor
 from accounts.errors import Invalid
+from accounts.idempotency import Answer, answer_once
+from accounts.models import Organization, Space
 from accounts.paging import Page
 from accounts.rest.describe import EndpointSchema
 from accounts.rest.problems import Fault, Malformed
 from accounts.rest.shapes import Shape, cleaned, repeatable
 from accounts.wire import decode_id
+
+S = TypeVar("S", Organization, Space)
 
 
 class Endpoint(APIView):
@@ -26,9 +35,16 @@ class Endpoint(APIView):
     """
 
     access: ClassVar[Mapping[str, str]] = {}
+    secret_of = ""  # the id of what a secret in this answer opens
     schema = EndpointSchema()
     # OPTIONS is not offered: browsers of other origins have no business here (security 31).
     http_method_names = ["get", "post", "put", "patch", "delete", "head"]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let every POST be sent twice safely, without anybody having to remember to."""
+        super().__init_subclass__(**kwargs)
+        if "post" in vars(cls):
+            cls.post = _once(vars(cls)["post"])  # type: ignore[attr-defined]  # it is there, as was just asked
 
     @property
     def actor(self) -> Actor:
@@ -41,6 +57,15 @@ class Endpoint(APIView):
     def default_response_headers(self) -> dict[str, str]:
         """Return headers for every answer: what depends on a key is nobody else's to keep."""
         return {**super().default_response_headers, "Cache-Control": "no-store"}
+
+    def with_secret(self, response: Response, name: str, secret: str, row_id: str) -> Response:
+        """Add to an answer what is shown this once, and say whose it is.
+
+        It is put beside what serializers return, never into one: their data may end up in a log or a report.
+        """
+        response.data = {**response.data, name: secret}
+        self.secret_of = row_id
+        return response
 
     def query(self, shape: type[Shape]) -> dict[str, Any]:
         """Return the query parameters, checked.
@@ -57,6 +82,34 @@ class Endpoint(APIView):
             Malformed: not of that shape.
         """
         return cleaned(shape, self.request.data or {})
+
+
+def _once(post: Callable[..., Response]) -> Callable[..., Response]:
+    @functools.wraps(post)
+    def answer(self: Endpoint, request: Request, /, **path: str) -> Response:
+        name = request.headers.get("Idempotency-Key")
+        if name is None:
+            return post(self, request, **path)
+        given: list[Response] = []
+
+        def carry_out() -> Answer:
+            given.append(post(self, request, **path))
+            return Answer(status=given[0].status_code, body=_without_secret(self, given[0]), secret_of=self.secret_of)
+
+        then = answer_once(self.actor, name, _fingerprint(self, request), carry_out, at=timezone.now())
+        return given[0] if then is None else Response(then.body, status=then.status)
+
+    return answer
+
+
+def _without_secret(endpoint: Endpoint, response: Response) -> Any:
+    return None if endpoint.secret_of else response.data
+
+
+def _fingerprint(endpoint: Endpoint, request: Request) -> bytes:
+    account = endpoint.actor.require_account().pk
+    asked = f"{account} {request.method} {request._request.get_full_path()}\n".encode()
+    return hashlib.sha256(asked + request._request.body).digest()
 
 
 def path_id(text: str, type_name: str) -> int:
@@ -77,6 +130,11 @@ def paged(name: str, page: Page[Any], items: Any) -> Response:
     if page.next_cursor is not None:
         pagination["next_cursor"] = page.next_cursor
     return Response({name: items, "pagination": pagination})
+
+
+def named_like(scopes: QuerySet[S], part: str | None) -> QuerySet[S]:
+    """Narrow scopes to those with a text in their names; case does not count (contract rest-v2 §16.10)."""
+    return scopes.filter(name__icontains=part) if part else scopes
 
 
 def _gathered(parameters: QueryDict, repeatable: frozenset[str]) -> dict[str, Any]:

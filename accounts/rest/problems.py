@@ -120,7 +120,14 @@ KINDS: tuple[ProblemKind, ...] = (
         "Resource conflict",
         "A name or an identity is already taken, or the thing is in use.",
         "Choose another name, or look up what is there.",
-        (("conflict", "Something else has that name or identity."),),
+        (
+            ("conflict", "Something else has that name or identity."),
+            (
+                "already_done",
+                "The request with this Idempotency-Key was carried out, and its secret was shown then. `resource_id` "
+                "says what it made.",
+            ),
+        ),
     ),
     ProblemKind(
         413,
@@ -138,6 +145,7 @@ KINDS: tuple[ProblemKind, ...] = (
         "Read “detail”: it says which rule, and what would be allowed.",
         (
             ("not_allowed", "A rule refuses it."),
+            ("idempotency_key_reused", "The Idempotency-Key was given to another request before."),
             ("role_above_own", "A role above your own was asked for."),
             ("bad_lifetime", "The expiry lies in the past, beyond the account's limit, or beyond the old key's."),
             ("too_many_keys", "The account holds as many live keys as it may."),

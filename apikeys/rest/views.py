@@ -17,7 +17,7 @@ from accounts.errors import NotFound
 from accounts.models import Space, User
 from accounts.paging import paginate
 from accounts.people import find_member
-from accounts.permissions import seen_by
+from accounts.permissions import find_seen
 from accounts.rest.describe import operation
 from accounts.rest.endpoint import Endpoint, paged, path_id
 from accounts.rest.problems import Fault, Malformed
@@ -69,7 +69,14 @@ _SERVICE_EXAMPLE = {
 }
 
 
-class KeyList(Endpoint):
+class KeyEndpoint(Endpoint):
+    """An endpoint that hands out keys."""
+
+    def _shown(self, answer: Any, new: NewKey, *, status: int) -> Response:
+        return self.with_secret(Response(answer, status=status), "key", new.plaintext, new.key.wire_id)
+
+
+class KeyList(KeyEndpoint):
     """Keys the caller may list, and where new ones come from."""
 
     access = {
@@ -135,14 +142,14 @@ class KeyList(Endpoint):
         body = self.body(_body_for(request.data))
         if body["key_type"] == KeyKind.USER:
             new = create_user_key(self.actor, **_common(body), at=at)
-            return _with_secret(UserKeyOut(new.key, context={"at": at}).data, new, status=201)
+            return self._shown(UserKeyOut(new.key, context={"at": at}).data, new, status=201)
         account_role, grants = roles_and_grants(self.actor, body)
         new = create_service_key(self.actor, **_common(body), account_role=account_role, organizations=grants, at=at)
         bots = {new.key.pk: bot_out(new.key, bindings_of([new.key])[new.key.pk])}
-        return _with_secret(ServiceKeyOut(new.key, context={"at": at, "bots": bots}).data, new, status=201)
+        return self._shown(ServiceKeyOut(new.key, context={"at": at, "bots": bots}).data, new, status=201)
 
 
-class KeyRefresh(Endpoint):
+class KeyRefresh(KeyEndpoint):
     """A key's new secret."""
 
     access = {
@@ -179,7 +186,7 @@ class KeyRefresh(Endpoint):
             grace=timedelta(seconds=body.get("grace_period_seconds", 0)),
             at=at,
         )
-        return _with_secret(RefreshedKeyOut(new.key, context={"at": at}).data, new, status=200)
+        return self._shown(RefreshedKeyOut(new.key, context={"at": at}).data, new, status=200)
 
 
 class KeyRevocation(Endpoint):
@@ -212,7 +219,7 @@ def _listed(actor: Actor, query: dict[str, Any]) -> ApiKeyQuerySet:
     if "space_id" in query:
         if kind == KeyKind.USER:
             raise Malformed([Fault(("space_id",), "User keys belong to no space: leave this out, or ask for SERVICE.")])
-        keys = service_keys_of(actor, _space(actor, query["space_id"]))
+        keys = service_keys_of(actor, find_seen(actor, Space, query["space_id"]))
         return keys if user is None else keys.filter(created_by=user)
     asked = service_keys_created_by if kind == KeyKind.SERVICE else user_keys
     if user is None or (actor.user is not None and user == actor.user.pk):
@@ -228,13 +235,6 @@ def _myself(actor: Actor) -> User:
     if actor.user is None:
         raise NotFound("There is no such user.")
     return actor.user
-
-
-def _space(actor: Actor, number: int) -> Space:
-    space = seen_by(actor, Space).select_related("organization").filter(pk=number).first()
-    if space is None:
-        raise NotFound("There is no such space, or you have no access to it.")
-    return space
 
 
 def _body_for(data: Any) -> type[CreateUserKey]:
@@ -256,7 +256,3 @@ def _dressed(key: ApiKey, bots: dict[int, dict[str, Any]], at: datetime) -> dict
     context = {"at": at, "bots": bots}
     out: type[RefreshedKeyOut] = ServiceKeyOut if key.is_service_key else UserKeyOut
     return dict(out(key, context=context).data)
-
-
-def _with_secret(answer: Any, new: NewKey, *, status: int) -> Response:
-    return Response({**answer, "key": new.plaintext}, status=status)
