@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from accounts.rest.views import NoSuchAddress
+from accounts.rest.nowhere import NoSuchAddress
 from arizekeys import docs
 from arizekeys.health import healthz
 

@@ -52,6 +52,18 @@ class Shape(serializers.Serializer[Any]):
         return value
 
 
+class AtLeastOne(Shape):
+    """An object in which every property may be left out, but not all of them."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Check every property, then that there is one."""
+        value = super().to_internal_value(data)
+        if not value:
+            names = ", ".join(self.fields)
+            raise serializers.ValidationError({api_settings.NON_FIELD_ERRORS_KEY: [f"Give at least one of {names}."]})
+        return value
+
+
 class Text(serializers.CharField):
     """A string, and only a string: nothing is turned into one, and control characters are refused."""
 
@@ -62,9 +74,14 @@ class Text(serializers.CharField):
         "max_length": "This may have at most {max_length} characters.",
     }
 
-    def __init__(self, *, multiline: bool = False, **kwargs: Any) -> None:
-        self.multiline = multiline
+    def __init__(self, *, multiline: bool = False, null_as: str | None = None, **kwargs: Any) -> None:
+        self.multiline, self.null_as = multiline, null_as
         super().__init__(trim_whitespace=False, **kwargs)
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        """Check the text; ``null`` stands for what the field says it does."""
+        value = super().run_validation(data)
+        return self.null_as if value is None else value
 
     def to_internal_value(self, data: Any) -> str:
         """Return the string as it came."""
@@ -100,6 +117,28 @@ class QueryWhole(Whole):
         if not isinstance(data, str) or _WHOLE.fullmatch(data) is None:
             self.fail("invalid")
         return int(data)
+
+
+class Flag(serializers.BooleanField):
+    """A JSON boolean: no 0, no "yes"."""
+
+    default_error_messages = {"invalid": "This must be true or false."}
+
+    def to_internal_value(self, data: Any) -> bool:
+        """Return it as it came."""
+        if not isinstance(data, bool):
+            self.fail("invalid")
+        return data
+
+
+class QueryFlag(Flag):
+    """``true`` or ``false`` in a query string."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        """Read the word."""
+        if data not in ("true", "false"):
+            self.fail("invalid")
+        return bool(data == "true")
 
 
 class OneOf(serializers.ChoiceField):

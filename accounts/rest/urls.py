@@ -4,13 +4,33 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accounts.rest import views
+from accounts.rest import organizations, role_bindings, roles, spaces, users
 
 app_name = "accounts_rest"
 
 urlpatterns = [
-    path("organizations", views.OrganizationList.as_view(), name="organizations"),
-    path("organizations/<str:organization_id>", views.OrganizationDetail.as_view(), name="organization"),
-    path("spaces", views.SpaceList.as_view(), name="spaces"),
-    path("spaces/<str:space_id>", views.SpaceDetail.as_view(), name="space"),
+    path("users", users.UserList.as_view(), name="users"),
+    path("users/<str:user_id>", users.UserDetail.as_view(), name="user"),
+    path("users/<str:user_id>/resend-invitation", users.InvitationResend.as_view(), name="resend-invitation"),
+    path("users/<str:user_id>/reset-password", users.PasswordReset.as_view(), name="reset-password"),
+    path("organizations", organizations.OrganizationList.as_view(), name="organizations"),
+    path("organizations/<str:organization_id>", organizations.OrganizationDetail.as_view(), name="organization"),
+    path(
+        "organizations/<str:organization_id>/users",
+        organizations.OrganizationMembers.as_view(),
+        name="organization-members",
+    ),
+    path(
+        "organizations/<str:organization_id>/users/<str:user_id>",
+        organizations.OrganizationMember.as_view(),
+        name="organization-member",
+    ),
+    path("spaces", spaces.SpaceList.as_view(), name="spaces"),
+    path("spaces/<str:space_id>", spaces.SpaceDetail.as_view(), name="space"),
+    path("spaces/<str:space_id>/users", spaces.SpaceMembers.as_view(), name="space-members"),
+    path("spaces/<str:space_id>/users/<str:user_id>", spaces.SpaceMember.as_view(), name="space-member"),
+    path("roles", roles.RoleList.as_view(), name="roles"),
+    path("roles/<str:role_id>", roles.RoleDetail.as_view(), name="role"),
+    path("role-bindings", role_bindings.RoleBindingList.as_view(), name="role-bindings"),
+    path("role-bindings/<str:binding_id>", role_bindings.RoleBindingDetail.as_view(), name="role-binding"),
 ]
