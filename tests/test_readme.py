@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tests.clients import environment
+
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 
@@ -41,8 +43,11 @@ def test_every_file_and_page_that_is_linked_exists() -> None:
 
 def test_requirements_are_exact_hashed_and_name_no_address() -> None:
     """security.md 54."""
-    for name in ("requirements.txt", "requirements-dev.txt"):
-        text = (ROOT / name).read_text(encoding="utf-8")
+    ours = list(ROOT.glob("requirements*.txt"))
+    clients = list(Path(environment.__file__).parent.glob("requirements*.txt"))
+    assert (len(ours), len(clients)) == (2, len(environment.Client))
+    for path in ours + clients:
+        text = path.read_text(encoding="utf-8")
         entries = re.split(r"^(?=\S)", text, flags=re.MULTILINE)[1:]
 
         assert all("==" in entry and "--hash=sha256:" in entry for entry in entries)

@@ -13,8 +13,8 @@ from playwright.sync_api import Page, expect
 from accounts.wire import encode_id
 from tests.browser.conftest import Browse
 from tests.cast import Cast
+from tests.clients.conftest import Call, sdk, sdk_process  # noqa: F401 -- fixtures
 from tests.factories import PASSWORD
-from tests.sdk.conftest import Call, sdk, sdk_process  # noqa: F401 -- fixtures
 
 SETTINGS = re.compile("/settings/api-keys/$")
 
@@ -56,7 +56,7 @@ def _make_service_key(page: Page) -> str:
     return _copied(page)
 
 
-@pytest.mark.sdk
+@pytest.mark.clients
 def test_two_keys_from_creation_to_the_removal_of_their_maker(browse: Browse, cast: Cast, sdk: Call) -> None:  # noqa: F811 -- the fixture
     page = browse()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])

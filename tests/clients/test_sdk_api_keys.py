@@ -14,10 +14,10 @@ from accounts.wire import encode_id
 from apikeys.lifecycle import revoke_key
 from apikeys.models import ApiKey, KeySecret
 from tests.cast import Cast
+from tests.clients.conftest import Call, Outcome
 from tests.factories import SpaceFactory, custom_role, later, service_key, user_key
-from tests.sdk.conftest import Call, Outcome
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sdk]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def _org(organization: Organization, *spaces: dict[str, Any], role: Any = None) -> dict[str, Any]:
