@@ -17,7 +17,7 @@ from django.db.models import QuerySet, TextChoices
 from accounts.actors import Actor
 from accounts.audit import Tag, record
 from accounts.models import AuditEvent
-from accounts.trail import KEY_TYPE, Filter, addresses_for, visible_events
+from accounts.trail import KEY_TYPE, Filter, addresses_for, sees_everything, visible_events
 from accounts.verbs import verb
 from accounts.wire import encode_id
 
@@ -40,6 +40,10 @@ COLUMNS = (
     "operation_text",
     "variables",
     "details",
+    "account_id",
+    "position",
+    "previous",
+    "hash",
 )
 # A spreadsheet takes a cell that begins with one of these for a formula (security.md 39), full-width forms included.
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
@@ -66,15 +70,22 @@ def export_events(actor: Actor, *, narrowed: Filter, form: Format, at: datetime)
     account = actor.require_account()
     event = record(actor, Tag.AUDIT_EXPORTED, account, at=at, format=form.label, narrowed=narrowed.described())
     events = narrowed.apply(visible_events(actor)).filter(pk__lt=event.pk)
-    return _WRITERS[form](rows(events, addresses_for(actor)))
+    return _WRITERS[form](rows(events, addresses_for(actor), with_hashes=sees_everything(actor)))
 
 
-def rows(events: QuerySet[AuditEvent], address: Callable[[AuditEvent], str | None]) -> Iterator[dict[str, Any]]:
-    """Yield each event as a flat row, newest first, with the address its reader may know."""
+def rows(
+    events: QuerySet[AuditEvent], address: Callable[[AuditEvent], str | None], *, with_hashes: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield each event as a flat row, newest first, with the address its reader may know.
+
+    Whoever may not know all addresses gets no hashes either: trying all addresses there are would tell the right one.
+    """
     after: int | None = None
     while True:
         batch = list((events.filter(pk__lt=after) if after else events).order_by("-pk")[:_BATCH])
-        yield from (_row(event) | {"ip": address(event)} for event in batch)
+        for event in batch:
+            row = _row(event) | {"ip": address(event)}
+            yield row if with_hashes else row | {"previous": None, "hash": None}
         if len(batch) < _BATCH:
             return
         after = batch[-1].pk
@@ -126,6 +137,10 @@ def _row(event: AuditEvent) -> dict[str, Any]:
         "operation_text": event.operation_text,
         "variables": event.variables,
         "details": event.details,
+        "account_id": encode_id("Account", event.account_id) if event.account_id else None,
+        "position": event.position,
+        "previous": bytes(event.previous).hex(),
+        "hash": bytes(event.hash).hex(),
     }
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, TextChoices
 
 from accounts.actors import Actor
 from accounts.audit import Tag, door_label, history
+from accounts.errors import Forbidden
 from accounts.models import AuditEvent, User, UserKind
 from accounts.roles import PREDEFINED
 from accounts.signals import own_targets
@@ -61,6 +62,16 @@ _REASONS = {
 _KINDS = {"USER": "User key", "SERVICE": "Service key"}
 _FEW = 200
 _SWITCHES = frozenset({"developer_access_locked"})
+# Tags of what changes nothing but the trail itself.
+_READING = (Tag.AUDIT_EXPORTED.value, Tag.KEYS_EXPORTED.value)
+
+
+class OperationType(TextChoices):
+    """The kinds of operation, as clients know them (contract rest-v2 §11)."""
+
+    QUERY = "QUERY", "Reading"
+    MUTATION = "MUTATION", "Writing"
+    SUBSCRIPTION = "SUBSCRIPTION", "Subscription"
 
 
 @dataclass(frozen=True)
@@ -68,8 +79,12 @@ class Filter:
     """What a reading of the trail is narrowed to. Both ends of the time range are inclusive."""
 
     person: str = ""
+    user_id: int | None = None  # who did it
     action: str = ""  # a tag, or the subject of many
     outcome: str = ""
+    door: str = ""
+    operation_type: str = ""
+    operation_names: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
     key_id: int | None = None
@@ -79,6 +94,15 @@ class Filter:
         if self.person:
             people = _named(self.person)
             events = events.filter(Q(actor_id__in=people) | Q(target_type="User", target_id__in=people))
+        if self.user_id is not None:
+            events = events.filter(actor_id=self.user_id)
+        if self.door:
+            events = events.filter(door=self.door)
+        if self.operation_type:
+            events = events.filter(_of_type(self.operation_type))
+        if self.operation_names:
+            names = Q(operation_name__in=self.operation_names)
+            events = events.filter(names | Q(operation_name="", tag__in=self.operation_names))
         if self.action in Tag.values:
             events = events.filter(tag=self.action)
         elif self.action:
@@ -97,8 +121,12 @@ class Filter:
         """Return the filter in words, for the event that records an export."""
         said = {
             "person": self.person,
+            "user": encode_id("User", self.user_id) if self.user_id else "",
             "action": self.action,
             "outcome": self.outcome,
+            "door": self.door,
+            "operation_type": self.operation_type,
+            "operation_names": ", ".join(self.operation_names),
             "since": self.since.isoformat() if self.since else "",
             "until": self.until.isoformat() if self.until else "",
             "key": encode_id(KEY_TYPE, self.key_id) if self.key_id else "",
@@ -133,6 +161,17 @@ def sees_everything(actor: Actor) -> bool:
     return standing_of(actor).is_account_admin
 
 
+def all_events(actor: Actor) -> QuerySet[AuditEvent]:
+    """Return every event of the account.
+
+    Raises:
+        Forbidden: the actor is neither an account admin nor an operator.
+    """
+    if not sees_everything(actor):
+        raise Forbidden("Only account admins read the audit log of the account.")
+    return history(actor.require_account())
+
+
 def visible_events(actor: Actor) -> QuerySet[AuditEvent]:
     """Return the events the actor may read: all of the account's for its admins.
 
@@ -155,6 +194,16 @@ def addresses_for(actor: Actor) -> Callable[[AuditEvent], str | None]:
     """Return what tells the address an event came from: all of them to account admins, to others only their own."""
     everything, me = sees_everything(actor), actor.user.pk if actor.user else None
     return lambda event: event.ip if everything or (me is not None and event.actor_id == me) else None
+
+
+def operation_type(event: AuditEvent) -> str:
+    """Return what kind of operation an event was. What came through no API is told by its tag, here and in filters."""
+    return event.operation_type or (OperationType.QUERY if event.tag in _READING else OperationType.MUTATION).value
+
+
+def operation_name(event: AuditEvent) -> str:
+    """Return the operation an event was part of: a REST endpoint, a GraphQL operation, or else its tag."""
+    return event.operation_name or event.tag
 
 
 def actions() -> list[tuple[str, list[tuple[str, str]]]]:
@@ -193,6 +242,15 @@ def tell(event: AuditEvent, *, ip: str | None) -> Told:
         key=encode_id(KEY_TYPE, event.key_id) if event.key_id else "",
         target_key=encode_id(KEY_TYPE, event.target_id) if event.target_type == KEY_TYPE and event.target_id else "",
     )
+
+
+def _of_type(kind: str) -> Q:
+    untold = Q(operation_type="")
+    if kind == OperationType.QUERY:
+        return Q(operation_type=kind) | (untold & Q(tag__in=_READING))
+    if kind == OperationType.MUTATION:
+        return Q(operation_type=kind) | (untold & ~Q(tag__in=_READING))
+    return Q(operation_type=kind)
 
 
 def _named(text: str) -> list[int] | QuerySet[User, Any]:

@@ -100,10 +100,13 @@ def operation(
 ) -> Callable[[V], V]:
     """Describe one method of an endpoint.
 
-    ``path`` names the ids in its address and says what they are of; ``also`` has further ways of succeeding.
+    ``path`` names the ids in its address and says what they are of; ``also`` has further ways of succeeding. An answer
+    that is no JSON is given as a dictionary, by media type.
     """
     status, answer = success
     responses: dict[Any, Any] = {status: answer or OpenApiResponse(description="Done; no body."), **(also or {})}
+    if isinstance(answer, dict):
+        responses = {(status, media_type): shape for media_type, shape in answer.items()}
     for code in problems:
         responses[code, _PROBLEM_JSON] = OpenApiResponse(
             Problem, description=BY_STATUS[code].meaning, examples=[_example(code)]

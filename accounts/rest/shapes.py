@@ -194,12 +194,12 @@ class Many(serializers.ListField):
 
     default_error_messages = {
         "not_a_list": "This must be a list.",
-        "empty": "This must not be empty.",
+        "min_length": "This must not be empty.",
         "max_length": "This may be given at most {max_length} times.",
     }
 
     def __init__(self, child: serializers.Field[Any, Any, Any, Any], *, max_length: int, **kwargs: Any) -> None:
-        super().__init__(child=child, allow_empty=False, max_length=max_length, **kwargs)
+        super().__init__(child=child, min_length=1, max_length=max_length, **kwargs)
 
 
 class PageQuery(Shape):

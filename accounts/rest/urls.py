@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accounts.rest import organizations, role_bindings, roles, spaces, users
+from accounts.rest import audit, organizations, role_bindings, roles, spaces, users
 
 app_name = "accounts_rest"
 
 urlpatterns = [
+    path("audit-logs", audit.AuditLogList.as_view(), name="audit-logs"),
+    path("audit-logs/export", audit.AuditLogExport.as_view(), name="audit-export"),
     path("users", users.UserList.as_view(), name="users"),
     path("users/<str:user_id>", users.UserDetail.as_view(), name="user"),
     path("users/<str:user_id>/resend-invitation", users.InvitationResend.as_view(), name="resend-invitation"),

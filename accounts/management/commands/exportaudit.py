@@ -9,12 +9,13 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
-from accounts.actors import Actor
+from accounts.actors import Actor, Door
 from accounts.audit import Tag
 from accounts.audit_export import Format, export_events
-from accounts.management.naming import find_account
+from accounts.management.naming import find_account, find_person
 from accounts.management.teaching import TeachingCommand
-from accounts.trail import Filter
+from accounts.trail import KEY_TYPE, Filter, OperationType
+from accounts.wire import decode_id
 
 
 class Command(TeachingCommand):
@@ -39,8 +40,20 @@ Days are UTC and both are included. --action takes one action, or what stands be
         parser.add_argument("--output", type=Path, help="a new file; default: standard output")
         parser.add_argument("--since", type=date.fromisoformat, metavar="DAY", help="first day, as 2027-01-31")
         parser.add_argument("--until", type=date.fromisoformat, metavar="DAY", help="last day")
-        parser.add_argument("--person", default="", help="part of a name or an e-mail address")
+        parser.add_argument("--person", default="", help="done by or to: part of a name or an e-mail address")
+        parser.add_argument("--user", metavar="EMAIL_OR_ID", help="done by exactly this one")
+        parser.add_argument("--key", metavar="ID", help="done to this API key, or with it")
         parser.add_argument("--action", default="", help="for example key:revoke, or key")
+        parser.add_argument("--outcome", choices=("SUCCEEDED", "REFUSED"), default="")
+        parser.add_argument("--door", choices=Door.values, default="", help="through which it came")
+        parser.add_argument("--operation-type", choices=OperationType.values, default="", help="what clients call it")
+        parser.add_argument(
+            "--operation",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help='for example "POST /v2/api-keys", or the action of what came through no API; can be repeated',
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Record the export and write the lines."""
@@ -50,7 +63,13 @@ Days are UTC and both are included. --action takes one action, or what stands be
             raise CommandError(f"There is no action {options['action']}. Known are: {', '.join(sorted(Tag.values))}.")
         narrowed = Filter(
             person=options["person"],
+            user_id=_user(options["user"]),
             action=options["action"],
+            outcome=options["outcome"],
+            door=options["door"],
+            operation_type=options["operation_type"],
+            operation_names=tuple(options["operation"]),
+            key_id=decode_id(options["key"], KEY_TYPE, field="key") if options["key"] else None,
             since=_edge(options["since"], time.min),
             until=_edge(options["until"], time.max),
         )
@@ -69,6 +88,12 @@ Days are UTC and both are included. --action takes one action, or what stands be
         with target:
             count = sum(1 for line in lines if target.write(line))
         self.stderr.write(f"Wrote {count} lines to {path}.", style_func=str)
+
+
+def _user(text: str | None) -> int | None:
+    if not text:
+        return None
+    return find_person(text).pk if "@" in text else decode_id(text, "User", field="user")
 
 
 def _edge(day: date | None, moment: time) -> datetime | None:
