@@ -89,6 +89,7 @@ class AuditLogExport(Endpoint):
     """The log as a file."""
 
     access = {"POST": _ACCESS}
+    post_only_reads = True
 
     @operation(
         id="export_audit_logs",

@@ -53,7 +53,7 @@ class EndpointSchema(AutoSchema):
             access: Mapping[str, str] = getattr(self.view, "access", {})
             rule = access.get(self.method, "Nobody: no rule is declared.")
             found["description"] = "\n\n".join(filter(None, (found.get("description"), f"**Access.** {rule}")))
-            if self.method == "POST":
+            if self.method == "POST" and not getattr(self.view, "post_only_reads", False):
                 _describe_repeating(found)
         return found
 

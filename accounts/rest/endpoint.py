@@ -36,6 +36,7 @@ class Endpoint(APIView):
 
     access: ClassVar[Mapping[str, str]] = {}
     secret_of = ""  # the id of what a secret in this answer opens
+    post_only_reads = False  # sent twice, it reads twice, and there is nothing to do only once
     schema = EndpointSchema()
     # OPTIONS is not offered: browsers of other origins have no business here (security 31).
     http_method_names = ["get", "post", "put", "patch", "delete", "head"]
@@ -88,7 +89,7 @@ def _once(post: Callable[..., Response]) -> Callable[..., Response]:
     @functools.wraps(post)
     def answer(self: Endpoint, request: Request, /, **path: str) -> Response:
         name = request.headers.get("Idempotency-Key")
-        if name is None:
+        if name is None or self.post_only_reads:
             return post(self, request, **path)
         given: list[Response] = []
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.test import Client
 from django.utils import timezone
 
 from accounts.models import AuditEvent, IdempotentAnswer, Organization
@@ -126,6 +127,19 @@ def test_every_post_is_covered() -> None:
     for one in posts:
         assert issubclass(one.view, Endpoint)
         assert hasattr(one.view.post, "__wrapped__"), one.route  # type: ignore[attr-defined]  # it has the method
+
+
+@pytest.mark.django_db
+def test_an_export_only_reads(cast: Cast) -> None:
+    api = Api(cast)
+    headers = {"authorization": f"Bearer {api.key_of(cast.alice)}", "idempotency-key": "try-1"}
+
+    for _ in range(2):
+        response = Client().post(
+            "/v2/audit-logs/export", {"format": "NDJSON"}, content_type="application/json", headers=headers
+        )
+        assert response.status_code == 200
+    assert not IdempotentAnswer.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -13,16 +13,17 @@ from django.utils import timezone
 
 from accounts.actors import Actor
 from accounts.bindings import bind_role, predefined, set_developer_access
-from accounts.errors import DomainError, Escalation, Forbidden, NotAllowed, NotFound
-from accounts.models import AccountBinding, SpaceBinding
+from accounts.custom_roles import delete_role
+from accounts.errors import Conflict, DomainError, Escalation, Forbidden, NotAllowed, NotFound
+from accounts.models import AccountBinding, Space, SpaceBinding
 from accounts.people import deactivate_person, invite_person, remove_person
 from accounts.roles import Level, RoleName
-from accounts.tenancy import change_account, change_space
+from accounts.tenancy import change_account, change_space, delete_organization, delete_space
 from apikeys.errors import DeveloperAccessOff, TooManyKeys
 from apikeys.lifecycle import refresh_key
 from apikeys.models import ApiKey, KeySecret
 from tests.cast import Cast, assemble
-from tests.factories import bind, service_key, user_key
+from tests.factories import bind, custom_role, service_key, user_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -199,6 +200,46 @@ def test_space_turned_private_takes_the_fallback_before_the_key() -> None:
         _wait_until_somebody_waits_for_a_lock()
 
     assert isinstance(creation.finish(), NotFound)
+
+
+def test_space_deleted_first_gets_no_key_and_deleted_second_takes_it_along() -> None:
+    cast = assemble()
+    as_it_was = Space.objects.select_related("organization__account").get(pk=cast.production.pk)
+
+    with transaction.atomic():
+        delete_space(cast.actor(cast.alice), cast.production, at=timezone.now())
+        creation = _Aside(lambda: service_key(cast.bob, as_it_was))
+        creation.start()
+        _wait_until_somebody_waits_for_a_lock()
+    with transaction.atomic():
+        second = service_key(cast.bob, cast.staging).key
+        deletion = _Aside(lambda: delete_organization(cast.actor(cast.alice), cast.fraud, at=timezone.now()))
+        deletion.start()
+        _wait_until_somebody_waits_for_a_lock()
+
+    assert isinstance(creation.finish(), NotFound)
+    assert deletion.finish() is None
+    assert ApiKey.objects.get(pk=second.pk).revoked_at is not None
+
+
+def test_role_is_either_deleted_or_held() -> None:
+    cast = assemble()
+    alice, role = cast.actor(cast.alice), custom_role(cast.account, "exporter", "DATASET_READ")
+    other = custom_role(cast.account, "other", "DATASET_READ")
+
+    with transaction.atomic():
+        delete_role(alice, role, at=timezone.now())
+        late = _Aside(lambda: bind_role(alice, user=cast.bob, role=role, scope=cast.production, at=timezone.now()))
+        late.start()
+        _wait_until_somebody_waits_for_a_lock()
+    with transaction.atomic():
+        bind_role(alice, user=cast.bob, role=other, scope=cast.production, at=timezone.now())
+        deletion = _Aside(lambda: delete_role(alice, other, at=timezone.now()))
+        deletion.start()
+        _wait_until_somebody_waits_for_a_lock()
+
+    assert isinstance(late.finish(), NotFound)
+    assert isinstance(deletion.finish(), Conflict)
 
 
 def test_two_admins_cannot_demote_each_other_out_of_the_account() -> None:
