@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from django.db.models import OuterRef
+from django.db.models import OuterRef, Q
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.errors import Invalid
 from accounts.models import Organization, Space
-from accounts.paging import paginate, paginate_each
+from accounts.paging import paginate, paginate_each, whole_first
 from tests.factories import OrganizationFactory, SpaceFactory
 
 pytestmark = pytest.mark.django_db
@@ -88,3 +88,17 @@ def test_pages_of_many_cost_as_much_as_of_one(django_assert_num_queries: DjangoA
     assert named == {full.pk: ["a", "b"], short.pk: ["d"], empty.pk: []}
     assert [page.has_more for page in pages.values()] == [True, False, False]
     assert ([space.name for space in second.items], second.has_more) == (["c"], False)
+
+
+def test_whole_matches_come_before_parts_over_all_pages() -> None:
+    organization = OrganizationFactory.create()
+    for name in ("production-1", "production-2", "production", "production-3"):
+        SpaceFactory.create(organization=organization, name=name)
+    rows = whole_first(Space.objects.filter(name__icontains="production"), Q(name="production"))
+
+    first = paginate(rows, limit=2, newest_first=False, key="place")
+    second = paginate(rows, limit=2, newest_first=False, key="place", cursor=first.next_cursor)
+
+    assert [space.name for space in first.items] == ["production", "production-1"]
+    assert [space.name for space in second.items] == ["production-2", "production-3"]
+    assert (first.cursors[-1], second.next_cursor) == (first.next_cursor, None)
