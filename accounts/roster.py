@@ -144,7 +144,7 @@ def members(actor: Actor, mine: Standing, wanted: Wanted) -> QuerySet[AccountBin
     require(actor, Permission.USER_READ, account)
     rows = AccountBinding.objects.filter(content_object=account, user__kind=wanted.kind)
     if wanted.kind == UserKind.BOT:
-        rows = rows.filter(_visible_bots(actor, mine))
+        rows = rows.filter(visible_bots(actor, mine))
     if wanted.query:
         named = Q(user__name__icontains=wanted.query)
         if wanted.kind == UserKind.PERSON:
@@ -217,7 +217,7 @@ def find(actor: Actor, mine: Standing, number: int) -> Member:
     is_self = actor.user is not None and actor.user.pk == number
     rows = AccountBinding.objects.filter(content_object=account, user_id=number).select_related("user", _ROLE)
     binding = rows.first() if is_self or may_read(actor) else None
-    if binding is None or (binding.user.is_bot and not rows.filter(_visible_bots(actor, mine)).exists()):
+    if binding is None or (binding.user.is_bot and not rows.filter(visible_bots(actor, mine)).exists()):
         raise NotFound("There is no such person in this account.")
     (member,) = dress(actor, mine, [binding])
     return member
@@ -333,6 +333,17 @@ def admins(actor: Actor) -> list[User]:
     return list(rows.order_by("pk")[:3])
 
 
+def visible_bots(actor: Actor, mine: Standing) -> Q:
+    """Match the memberships of bots that the actor may know of.
+
+    A bot carries its key's name: whoever may not know of the key does not learn of it here.
+    """
+    if actor.user is None or mine.is_account_admin:
+        return Q()
+    readable = permitted(actor.user, Permission.SERVICE_KEY_READ, Space)
+    return Q(Exists(SpaceBinding.objects.filter(user=OuterRef("user"), content_object__in=readable)))
+
+
 def _why_not(role: Role, scope: Scope, mine: Standing, member: Member | None) -> str:
     if not mine.covers(role, scope):
         return "above your own role"
@@ -353,14 +364,6 @@ def _why_not(role: Role, scope: Scope, mine: Standing, member: Member | None) ->
 
 def _manages(mine: Standing, scope: Organization | Space) -> bool:
     return mine.unlimited or any(role.is_admin for role in mine.roles_at(scope))
-
-
-def _visible_bots(actor: Actor, mine: Standing) -> Q:
-    # A bot carries its key's name: whoever may not know of the key does not learn of it here.
-    if actor.user is None or mine.is_account_admin:
-        return Q()
-    readable = permitted(actor.user, Permission.SERVICE_KEY_READ, Space)
-    return Q(Exists(SpaceBinding.objects.filter(user=OuterRef("user"), content_object__in=readable)))
 
 
 def _visible_numbers(actor: Actor, mine: Standing, users: list[User]) -> tuple[set[int] | None, set[int] | None]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from rest_framework import serializers
 from rest_framework.settings import api_settings
 
 from accounts.errors import Invalid
+from accounts.moments import NO_MOMENT, read_moment
 from accounts.rest.problems import Fault, Malformed
 from accounts.wire import decode_id, encode_id
 
@@ -25,8 +26,6 @@ MAX_CURSOR = 100
 # The name of an unknown property is the caller's text: enough of it to find the typing error.
 _NAME_SHOWN = 40
 
-# RFC 3339, and what Python and the vendor's command line make of a datetime: no offset, or one without a colon.
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 _WHOLE = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 _LINE_BREAKS = frozenset("\n\r\t")
 
@@ -158,16 +157,13 @@ class OneOf(serializers.ChoiceField):
 class Moment(serializers.DateTimeField):
     """A point in time; one without an offset is UTC (contract rest-v2 §4.1)."""
 
-    default_error_messages = {"invalid": "This must be a date and time such as 2027-01-31T12:00:00Z."}
+    default_error_messages = {"invalid": NO_MOMENT}
 
     def to_internal_value(self, value: Any) -> datetime:
         """Return the moment in UTC."""
-        if not isinstance(value, str) or _MOMENT.fullmatch(value) is None:
-            self.fail("invalid")
         try:
-            moment = datetime.fromisoformat(value)
-            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-        except (ValueError, OverflowError):  # the 31st of February; the year 0 in UTC
+            return read_moment(value)
+        except ValueError:
             self.fail("invalid")
 
 
