@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver, path
+from django.urls import path
 from pytest_django import Settings
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.errors import DomainError, TooMany
 from accounts.models import Space, SpaceBinding, User
@@ -23,6 +21,7 @@ from accounts.rest.problems import BY_STATUS, KINDS
 from accounts.wire import encode_id
 from apikeys.lifecycle import NewKey
 from arizekeys.docs import openapi
+from tests.addresses import ADDRESSES, METHODS, NAMED, Address
 from tests.cast import Cast
 from tests.factories import custom_role, later, service_key, user_key
 
@@ -34,55 +33,8 @@ pytestmark = pytest.mark.django_db
 LIST = "/v2/api-keys"
 # For account admins alone. An event outlives what it speaks of, so the ids it is looked for by are not looked up.
 AUDIT_LOGS = "/v2/audit-logs"
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE")
 FIELDS = {"type", "title", "status", "detail", "instance", "error_code"}
 
-
-@dataclass(frozen=True)
-class Address:
-    """One route below ``/v2``."""
-
-    route: str
-    view: type[APIView]
-
-    @property
-    def parameters(self) -> list[str]:
-        """The ids in the address."""
-        return re.findall(r"<str:(\w+)>", self.route)
-
-    def at(self, ids: dict[str, str]) -> str:
-        """Return the address with ids filled in."""
-        return "/" + re.sub(r"<str:(\w+)>", lambda found: ids[found[1]], self.route)
-
-    @property
-    def methods(self) -> list[str]:
-        """The methods the view answers to."""
-        return [name for name in METHODS if hasattr(self.view, name.lower()) and name not in ("HEAD", "OPTIONS")]
-
-
-def _walk(patterns: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for pattern in patterns:
-        route = prefix + str(pattern.pattern)
-        if isinstance(pattern, URLResolver):
-            yield from _walk(pattern.url_patterns, route)
-        elif isinstance(pattern, URLPattern):
-            yield route, pattern.callback
-
-
-def _addresses() -> list[Address]:
-    found = [
-        # What is no class-based view of DRF's is no Endpoint either, and fails below.
-        Address(route, getattr(callback, "cls", APIView))
-        for route, callback in _walk(get_resolver().url_patterns)
-        if route.lstrip("^").startswith("v2")
-    ]
-    assert len(found) >= 8
-    return found
-
-
-ADDRESSES = _addresses()
-# The last one stands for all addresses that there are not.
-NAMED = [address for address in ADDRESSES if not address.route.startswith("^")]
 CALLS = [pytest.param(one, method, id=f"{method} {one.route}") for one in NAMED for method in one.methods]
 
 
@@ -530,9 +482,7 @@ def test_document_says_all_there_is() -> None:
     document = openapi()
 
     described = {(place, method.upper()) for place, methods in document["paths"].items() for method in methods}
-    assert described == {
-        ("/" + re.sub(r"<str:(\w+)>", r"{\1}", one.route), method) for one in NAMED for method in one.methods
-    }
+    assert described == {(one.template, method) for one in NAMED for method in one.methods}
     assert document["openapi"] == "3.1.0"
 
 
