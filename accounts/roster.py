@@ -9,11 +9,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import Enum
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from accounts import invitations
 from accounts.actors import Actor
+from accounts.bindings import bindings_readable_by
 from accounts.errors import NotFound
 from accounts.models import (
     Account,
@@ -84,6 +87,17 @@ class Member:
 
 
 @dataclass(frozen=True)
+class Giving:
+    """Which kinds of role somebody gives at a scope: predefined ones, and an account's own."""
+
+    predefined: bool
+    custom: bool
+
+    def __bool__(self) -> bool:
+        return self.predefined or self.custom
+
+
+@dataclass(frozen=True)
 class Place:
     """One scope on a person's page."""
 
@@ -91,7 +105,12 @@ class Place:
     level: Level
     own: tuple[Role, ...] = ()
     access: tuple[Access, ...] = ()
-    may_manage: bool = False
+    gives: Giving = Giving(False, False)
+
+    @property
+    def may_manage(self) -> bool:
+        """Whether whoever looks runs the scope."""
+        return self.gives.predefined
 
     @property
     def wire_id(self) -> str:
@@ -117,16 +136,40 @@ class RoleChoice:
     reason: str = ""
     selected: bool = False
 
+    @property
+    def value(self) -> str:
+        """What forms send for it."""
+        return value_of(self.role)
+
+
+class Reach(Enum):
+    """How somebody comes to be in an organization or a space."""
+
+    OWN = "own"
+    INHERITED = "inherited"
+
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a list of members is narrowed to."""
+    """What a list of members is narrowed to; ``reach`` to how they come to be in the organization or space."""
 
     kind: UserKind = UserKind.PERSON
     query: str = ""
     status: str = ""
     organization: Organization | None = None
     space: Space | None = field(default=None)
+    reach: Reach | None = None
+
+
+def value_of(role: Role) -> str:
+    """Return what forms send for a role: the name of a predefined one, the id of an account's own."""
+    return role.name if role.is_predefined else encode_id("Role", role.pk)
+
+
+def giving(mine: Standing, scope: Scope) -> Giving:
+    """Return which kinds of role one gives at a scope: predefined ones as its admin, others with the permission."""
+    runs = mine.unlimited or any(role.is_admin for role in mine.roles_at(scope))
+    return Giving(runs, isinstance(scope, Space) and mine.holds(Permission.ROLE_BINDING_CREATE, scope))
 
 
 def may_read(actor: Actor) -> bool:
@@ -155,16 +198,23 @@ def members(actor: Actor, mine: Standing, wanted: Wanted) -> QuerySet[AccountBin
     elif wanted.status == "active":
         rows = rows.filter(user__is_active=True).exclude(user__kind=UserKind.PERSON, user__joined_at__isnull=True)
     if wanted.space is not None:
-        rows = rows.filter(_gets_into(wanted.space))
+        rows = rows.filter(
+            _gets_into(wanted.space, wanted.space.is_private), _by(wanted.reach, _bound(SpaceBinding, wanted.space))
+        )
     elif wanted.organization is not None:
-        rows = rows.filter(_bound(OrganizationBinding, wanted.organization) | _is_admin())
+        own = _bound(OrganizationBinding, wanted.organization)
+        rows = rows.filter(own | _is_admin(), _by(wanted.reach, own))
     return rows.select_related("user", _ROLE)
 
 
 def dress(
-    actor: Actor, mine: Standing, bindings: Iterable[AccountBinding], *, space: Space | None = None
+    actor: Actor,
+    mine: Standing,
+    bindings: Iterable[AccountBinding],
+    *,
+    scope: Organization | Space | None = None,
 ) -> list[Member]:
-    """Return the rows of a page of memberships, with everything a page shows of each."""
+    """Return the rows of a page of memberships, with everything a page shows of each, and what they are at a scope."""
     account = actor.require_account()
     bindings = list(bindings)
     users = [binding.user for binding in bindings]
@@ -203,7 +253,7 @@ def dress(
             organizations=tuple(organizations[user.pk]),
             spaces=tuple(spaces[user.pk]),
         )
-        rows.append(replace(member, here=access(standing, space)) if space else member)
+        rows.append(replace(member, here=access(standing, scope)) if scope else member)
     return rows
 
 
@@ -243,6 +293,23 @@ def access(standing: Standing, scope: Organization | Space) -> tuple[Access, ...
     return tuple(sorted(lines, key=lambda line: line.source != ""))
 
 
+def candidates(actor: Actor, mine: Standing, scope: Organization | Space, query: str) -> QuerySet[AccountBinding]:
+    """Return who could be given a first role at a scope: of the account, and for a space of its organization.
+
+    Raises:
+        Forbidden: the actor may not see members at all.
+    """
+    inside = scope.organization if isinstance(scope, Space) else None
+    rows = members(actor, mine, Wanted(query=query, organization=inside)).filter(user__is_active=True)
+    return rows.filter(~_bound(SpaceBinding if isinstance(scope, Space) else OrganizationBinding, scope))
+
+
+def only_while_public(actor: Actor, space: Space) -> QuerySet[AccountBinding]:
+    """Return the people and bots whom nothing but their organization role lets into a public space."""
+    rows = AccountBinding.objects.filter(content_object=actor.require_account(), user__is_active=True)
+    return rows.filter(_gets_into(space, False) & ~_gets_into(space, True)).select_related("user")
+
+
 def places(actor: Actor, mine: Standing, member: Member) -> list[Place]:
     """Return the scopes below the account where a member has access, organizations each followed by their spaces."""
     account = actor.require_account()
@@ -259,13 +326,13 @@ def places(actor: Actor, mine: Standing, member: Member) -> list[Place]:
         reach = access(member.standing, space)
         if reach:
             own = member.standing.spaces.get(space.pk, ())
-            below[space.organization_id].append(Place(space, Level.SPACE, own, reach, _manages(mine, space)))
+            below[space.organization_id].append(Place(space, Level.SPACE, own, reach, giving(mine, space)))
     found = []
     for organization in organizations.order_by("name", "pk"):
         role = member.standing.organizations.get(organization.pk)
         own = (role,) if role else ()
         reach = access(member.standing, organization)
-        found.append(Place(organization, Level.ORGANIZATION, own, reach, _manages(mine, organization)))
+        found.append(Place(organization, Level.ORGANIZATION, own, reach, giving(mine, organization)))
         found.extend(below[organization.pk])
     return found
 
@@ -279,11 +346,12 @@ def addable_organizations(actor: Actor, mine: Standing, member: Member | None = 
 
 
 def addable_spaces(actor: Actor, mine: Standing, member: Member | None = None) -> list[Space]:
-    """Return the spaces the actor runs, where the member has no role of their own yet and could have one."""
+    """Return the spaces where the actor gives roles, and the member has none of their own yet and could have one."""
     rows = Space.objects.filter(organization__account=actor.require_account()).select_related("organization")
     if not mine.is_account_admin:
         admin_of = [pk for pk, role in mine.organizations.items() if role.is_admin]
-        own = [pk for pk, roles in mine.spaces.items() if any(role.is_admin for role in roles)]
+        able = Permission.ROLE_BINDING_CREATE  # which every admin of a space holds
+        own = [pk for pk, roles in mine.spaces.items() if any(role.allows(able) for role in roles)]
         rows = rows.filter(Q(organization__in=admin_of) | Q(pk__in=own))
     if member is not None:
         rows = rows.exclude(pk__in=list(member.standing.spaces))
@@ -292,12 +360,25 @@ def addable_spaces(actor: Actor, mine: Standing, member: Member | None = None) -
     return list(rows.order_by("organization__name", "name", "pk")[:MAX_PLACES])
 
 
-def predefined_roles() -> dict[Level, list[Role]]:
-    """Return the predefined roles of each level, highest first: one query."""
+def roles_by_level(account: Account) -> dict[Level, list[Role]]:
+    """Return the roles of each level, predefined ones first and highest first, then the account's own: one query."""
     found: dict[Level, list[Role]] = {level: [] for level in Level}
-    for role in Role.objects.filter(account__isnull=True).order_by("-rank"):
+    rows = Role.objects.filter(Q(account__isnull=True) | Q(account=account), deleted_at__isnull=True)
+    for role in sorted(rows, key=lambda role: (not role.is_predefined, -(role.rank or 0), role.name)):
         found[Level(role.level)].append(role)
     return found
+
+
+def with_holders(roles: QuerySet[Role]) -> QuerySet[Role]:
+    """Add to roles of spaces, as ``holders``, how often each is held."""
+    held = SpaceBinding.objects.filter(permission=OuterRef("permission")).order_by().values("permission")
+    return roles.annotate(holders=Coalesce(Subquery(held.annotate(count=Count("pk")).values("count")), 0))
+
+
+def holders(actor: Actor, role: Role) -> QuerySet[SpaceBinding]:
+    """Return who holds a role in which space, as far as the actor may read that."""
+    rows = bindings_readable_by(actor).filter(permission=role.permission_id)
+    return rows.select_related("user", "content_object__organization")
 
 
 def choices(
@@ -345,9 +426,12 @@ def visible_bots(actor: Actor, mine: Standing) -> Q:
 
 
 def _why_not(role: Role, scope: Scope, mine: Standing, member: Member | None) -> str:
+    gives = giving(mine, scope)
+    if not (gives.predefined if role.is_predefined else gives.custom):
+        return "only its admins give this" if role.is_predefined else "you lack ROLE_BINDING_CREATE there"
     if not mine.covers(role, scope):
         return "above your own role"
-    if member is None:
+    if member is None or not role.is_predefined:
         return ""
     if isinstance(scope, Account):
         below = member.standing.organizations.values()
@@ -360,10 +444,6 @@ def _why_not(role: Role, scope: Scope, mine: Standing, member: Member | None) ->
     if annotates != (role.name == RoleName.ANNOTATOR):
         return "annotators of the account are only that" if annotates else "only for annotators of the account"
     return ""
-
-
-def _manages(mine: Standing, scope: Organization | Space) -> bool:
-    return mine.unlimited or any(role.is_admin for role in mine.roles_at(scope))
 
 
 def _visible_numbers(actor: Actor, mine: Standing, users: list[User]) -> tuple[set[int] | None, set[int] | None]:
@@ -386,14 +466,19 @@ def _space_rows(account: Account, users: list[User]) -> QuerySet[SpaceBinding]:
     return rows.select_related(_ROLE, "content_object__organization").order_by("content_object__name", "pk")
 
 
-def _gets_into(space: Space) -> Q:
-    """Match everybody with access to a space: the other side of ``permissions.permitted``."""
+def _gets_into(space: Space, is_private: bool) -> Q:
+    """Match everybody with access to a space, were it private or public: the other side of ``permitted``."""
     of_organization = OrganizationBinding.objects.filter(user=OuterRef("user"), content_object_id=space.organization_id)
-    if space.is_private:
+    if is_private:
         of_organization = of_organization.filter(
             permission__role__account__isnull=True, permission__role__name=RoleName.ADMIN
         )
     return _is_admin() | Q(Exists(of_organization)) | _bound(SpaceBinding, space)
+
+
+def _by(reach: Reach | None, own: Q) -> Q:
+    """Match those who come in by a role of their own, or without one, or everybody."""
+    return Q() if reach is None else own if reach is Reach.OWN else ~own
 
 
 def _bound(table: type[OrganizationBinding] | type[SpaceBinding], scope: Organization | Space) -> Q:

@@ -22,9 +22,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.actors import Actor
 from accounts.errors import DomainError, Forbidden, Invalid, NotFound
-from accounts.models import SpaceBinding
+from accounts.models import Space, SpaceBinding
 from accounts.pages import settings_page
 from accounts.paging import paginate
+from accounts.permissions import find_seen
 from accounts.recent import recent_login_required
 from accounts.scope import ChosenScope, chosen_scope
 from accounts.standing import Standing, standing_of
@@ -65,10 +66,13 @@ def service_keys(request: HttpRequest, actor: Actor) -> HttpResponse:
     """List the service keys the person may know of."""
     standing = standing_of(actor)
     refusal = abilities.why_no_service_key(actor, standing)
-    scope = chosen_scope(request, actor)
+    asked = _asked_space(request, actor)
+    scope = asked or chosen_scope(request, actor)
     extra = {
         "tab_title": "Service Keys",
         "is_service": True,
+        "space": asked.space if asked else None,
+        "space_id": request.GET.get("space", ""),
         "is_narrowed": scope.organization is not None,
         "refusal": refusal,
         "new_url": "" if refusal else f"{reverse('apikeys:new')}?type=service",
@@ -141,7 +145,7 @@ def _list(
         page = paginate(found, cursor=request.GET.get("after"), limit=_PAGE_SIZE)
     except Invalid:
         return HttpResponseRedirect(request.path)
-    kept = {"status": status, "q": query, "whose": extra.get("whose", "")}
+    kept = {"status": status, "q": query, "whose": extra.get("whose", ""), "space": extra.get("space_id", "")}
     context = extra | {
         "section": "api-keys",
         "rows": dressing.rows(actor, standing, page.items, at=at),
@@ -391,6 +395,17 @@ def _dialog(kind: str) -> dict[str, Any]:
 
 def _list_url(kind: str) -> str:
     return reverse("apikeys:service" if kind == KeyKind.SERVICE else "apikeys:list")
+
+
+def _asked_space(request: HttpRequest, actor: Actor) -> ChosenScope | None:
+    """Return the space that the address names, as links on a space's page do, in place of what is chosen above."""
+    if "space" not in request.GET:
+        return None
+    try:
+        space = find_seen(actor, Space, decode_id(request.GET["space"], "Space"))
+    except Invalid as error:
+        raise Http404 from error
+    return ChosenScope(actor.require_account(), space.organization, space)
 
 
 def _within(keys: ApiKeyQuerySet, scope: ChosenScope) -> ApiKeyQuerySet:

@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 from django import forms
 from django.core.exceptions import ValidationError
 
+from accounts.invitations import InviteMode
 from accounts.models import Organization, Role, Space
 from accounts.roles import RoleName
-from accounts.roster import RoleChoice
+from accounts.roster import RoleChoice, value_of
 from accounts.wire import encode_id
 
 T = TypeVar("T")
@@ -30,6 +31,11 @@ class InviteForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
         error_messages={"required": "Enter the person's name."},
     )
+    mode = forms.ChoiceField(
+        label="How they get in",
+        required=False,
+        choices=[(mode.value, mode.label) for mode in (InviteMode.EMAIL_LINK, InviteMode.TEMPORARY_PASSWORD)],
+    )
     role = forms.CharField(label="Account role")
     organization = forms.CharField(label="Organization", required=False)
     organization_role = forms.CharField(label="Organization role", required=False)
@@ -44,17 +50,33 @@ class InviteForm(forms.Form):
         spaces: list[Space],
         organization_roles: list[Role],
         space_roles: list[Role],
+        may_tell_password: bool,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.organizations = {encode_id("Organization", row.pk): row for row in organizations}
         self.spaces = {encode_id("Space", row.pk): row for row in spaces}
         self.roles = roles
-        self._organization_roles = {role.name: role for role in organization_roles}
-        self._space_roles = {role.name: role for role in space_roles}
-        # Annotators get their role below by themselves, so nobody chooses it there.
-        self.organization_roles = [role for role in organization_roles if role.name != RoleName.ANNOTATOR]
-        self.space_roles = [role for role in space_roles if role.name != RoleName.ANNOTATOR]
+        self.may_tell_password = may_tell_password
+        self._organization_roles = {value_of(role): role for role in organization_roles}
+        self._space_roles = {value_of(role): role for role in space_roles}
+
+    @property
+    def organization_roles(self) -> list[RoleChoice]:
+        """The roles to choose from in the organization."""
+        return self._choices("organization_role", self._organization_roles)
+
+    @property
+    def space_roles(self) -> list[RoleChoice]:
+        """The roles to choose from in the space, custom ones behind."""
+        return self._choices("space_role", self._space_roles)
+
+    def clean_mode(self) -> InviteMode:
+        """Return how the person gets in; a password is told to account admins alone."""
+        mode = InviteMode(self.cleaned_data["mode"] or InviteMode.EMAIL_LINK)
+        if mode is InviteMode.TEMPORARY_PASSWORD and not self.may_tell_password:
+            raise ValidationError("Only account admins hand out temporary passwords.")
+        return mode
 
     def clean_role(self) -> Role:
         """Find the account role; whether it may be given is the verb's to say."""
@@ -110,8 +132,18 @@ class InviteForm(forms.Form):
         ):
             if self.cleaned_data.get(scope) is not None:
                 chosen = self.cleaned_data.get(role) or roles[default]
-                found.append((self.cleaned_data[scope], roles[RoleName.ANNOTATOR] if annotates else chosen))
+                given = roles[RoleName.ANNOTATOR] if annotates and chosen.is_predefined else chosen
+                found.append((self.cleaned_data[scope], given))
         return found
+
+    def _choices(self, field: str, roles: dict[str, Role]) -> list[RoleChoice]:
+        # Annotators get their role below by themselves, so nobody chooses it there.
+        chosen = self[field].value()
+        return [
+            RoleChoice(role, "", value == chosen)
+            for value, role in roles.items()
+            if not (role.is_predefined and role.name == RoleName.ANNOTATOR)
+        ]
 
 
 def _among(rows: dict[str, T], chosen: str, what: str) -> T | None:

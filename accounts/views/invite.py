@@ -27,7 +27,7 @@ from accounts.recent import recent_login_required
 from accounts.roles import Level, RoleName
 from accounts.scope import chosen_scope
 from accounts.standing import standing_of
-from accounts.views.members import number_of
+from accounts.views.naming import number_of
 from accounts.vocabulary import Permission
 from accounts.wire import encode_id
 
@@ -51,6 +51,7 @@ def invite(request: HttpRequest, actor: Actor) -> HttpResponse:
                 name=said["name"],
                 role=said["role"],
                 places=form.places(),
+                mode=said["mode"],
                 at=timezone.now(),
             )
         except DomainError as refusal:
@@ -110,7 +111,11 @@ class Accept(PasswordResetConfirmView):
 
 
 def _form(request: HttpRequest, actor: Actor) -> InviteForm:
-    mine, roles, chosen = standing_of(actor), roster.predefined_roles(), chosen_scope(request, actor)
+    mine, roles, chosen = (
+        standing_of(actor),
+        roster.roles_by_level(actor.require_account()),
+        chosen_scope(request, actor),
+    )
     initial = {
         "role": RoleName.MEMBER.value,
         "organization_role": RoleName.READ_ONLY.value,
@@ -126,6 +131,7 @@ def _form(request: HttpRequest, actor: Actor) -> InviteForm:
         spaces=roster.addable_spaces(actor, mine),
         organization_roles=roles[Level.ORGANIZATION],
         space_roles=roles[Level.SPACE],
+        may_tell_password=mine.is_account_admin,
     )
 
 

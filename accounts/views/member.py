@@ -14,26 +14,22 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts import mail, roster
 from accounts.actors import Actor
-from accounts.bindings import bind_role, predefined, set_developer_access, unbind_role
+from accounts.bindings import bind_role, delete_binding, level_of, set_developer_access, unbind_role
 from accounts.errors import DomainError, Forbidden, NotFound
-from accounts.models import Account, Organization, Role, Space
+from accounts.models import Account, Organization, Role, Space, SpaceBinding
 from accounts.pages import settings_page
 from accounts.people import consequences_of_removal, offer_password_reset, remove_person
-from accounts.permissions import may, visible
+from accounts.permissions import may
 from accounts.recent import is_recent, recent_login_required, to_confirmation
 from accounts.roles import Level
-from accounts.roster import Member, Scope
+from accounts.roster import Member, Scope, value_of
 from accounts.standing import Standing, standing_of
-from accounts.views.members import number_of
+from accounts.views.naming import number_of, organization_at, place_at, role_named, space_at
+from accounts.views.sign_in import safe_next
 from accounts.vocabulary import Permission
 from accounts.wire import encode_id
 
 _SCOPES: dict[str, type[Scope]] = {"account": Account, "organization": Organization, "space": Space}
-_LEVELS: dict[type[Scope], Level] = {
-    Account: Level.ACCOUNT,
-    Organization: Level.ORGANIZATION,
-    Space: Level.SPACE,
-}
 
 
 @require_safe
@@ -46,11 +42,11 @@ def show(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
 @require_POST
 @settings_page
 def role(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
-    """Change the role at one scope. Whoever lowers their own is asked first."""
+    """Give a role at one scope, in place of one held there before. Whoever lowers their own is asked first."""
     mine = standing_of(actor)
     member = _person(roster.find(actor, mine, number_of(wire_id)))
     scope = _scope(actor, request.POST)
-    chosen = _role(scope, request.POST.get("role", ""))
+    chosen = role_named(actor, level_of(scope), request.POST.get("role", ""))
     if not is_recent(request):
         return to_confirmation(request, back=_url(wire_id))
     before = next((one for one in _own(member, scope) if one.is_predefined), None)
@@ -76,20 +72,22 @@ def role(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
 
 @require_POST
 @settings_page
-def add(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
-    """Give the member a role in one more organization or space."""
-    mine = standing_of(actor)
-    member = _person(roster.find(actor, mine, number_of(wire_id)))
-    scope = _scope(actor, request.POST)
-    chosen = _role(scope, request.POST.get("role", ""))
+def withdraw(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
+    """Take one role of the account's own away from the member, in one space; the others stay."""
+    member = roster.find(actor, standing_of(actor), number_of(wire_id))
+    space = space_at(actor, request.POST.get("scope", ""))
+    rows = SpaceBinding.objects.filter(user=member.user, content_object=space).select_related("permission__role")
+    held = next((row for row in rows if value_of(row.role) == request.POST.get("role")), None)
+    if held is None:
+        raise NotFound(f"{member.user.name} does not hold that role there.")
     if not is_recent(request):
         return to_confirmation(request, back=_url(wire_id))
     return _do(
         request,
         actor,
         wire_id,
-        lambda: bind_role(actor, user=member.user, role=chosen, scope=scope, at=timezone.now()),
-        f"{member.user.name} is now {chosen.label} in “{scope}”.",
+        lambda: delete_binding(actor, held, at=timezone.now()),
+        f"{member.user.name} no longer holds {held.role.label} in “{space}”.",
     )
 
 
@@ -161,9 +159,10 @@ def leave(request: HttpRequest, actor: Actor, wire_id: str, scope_id: str) -> Ht
     """Ask by name, then take the member's roles in an organization (and its spaces) or in a space away."""
     mine = standing_of(actor)
     member = roster.find(actor, mine, number_of(wire_id))
-    scope = _place(actor, scope_id)
+    scope = place_at(actor, scope_id)
     if not _own(member, scope):
         raise NotFound(f"{member.user.name} has no role of their own there.")
+    after = safe_next(request, default=_url(wire_id))
     if request.method == "POST":
         return _do(
             request,
@@ -171,8 +170,10 @@ def leave(request: HttpRequest, actor: Actor, wire_id: str, scope_id: str) -> Ht
             wire_id,
             lambda: unbind_role(actor, user=member.user, scope=scope, at=timezone.now()),
             f"{member.user.name} has no role of their own in “{scope}” any more.",
+            after=after,
         )
     context = _dialog(wire_id) | {
+        "close_url": after,
         "member": member,
         "scope": scope,
         "is_organization": isinstance(scope, Organization),
@@ -186,11 +187,20 @@ def leave(request: HttpRequest, actor: Actor, wire_id: str, scope_id: str) -> Ht
 def _page(request: HttpRequest, actor: Actor, wire_id: str, *, error: str = "", status: int = 200) -> HttpResponse:
     mine, account, at = standing_of(actor), actor.require_account(), timezone.now()
     member = roster.find(actor, mine, number_of(wire_id))
-    roles, is_you = roster.predefined_roles(), member.user == actor.user
+    roles, is_you = roster.roles_by_level(actor.require_account()), member.user == actor.user
     found = roster.places(actor, mine, member)
     reads = roster.may_read(actor)
+    has_custom = any(not role.is_predefined for role in roles[Level.SPACE])
     rows = [
-        {"place": place, "choices": _choices(roles, place.scope, mine, member, place.predefined, place.may_manage)}
+        {
+            "place": place,
+            "choices": _choices(roles, place.scope, mine, member, place.predefined, place.may_manage),
+            "custom": [
+                {"role": role, "value": value_of(role), "withdrawable": _withdrawable(mine, role, place.scope)}
+                for role in place.custom
+            ],
+            "may_add_custom": has_custom and not member.user.is_bot and _gains_by_custom(place),
+        }
         for place in found
     ]
     organizations = [] if member.user.is_bot else roster.addable_organizations(actor, mine, member)
@@ -238,10 +248,22 @@ def _choices(
     # A bot's roles were chosen with its key. Here they can be taken away, not changed.
     if not may_manage or member.user.is_bot or current is None:
         return []
-    return roster.choices(roles[_LEVELS[type(scope)]], scope, mine, member=member, current=current)
+    offered = [role for role in roles[level_of(scope)] if role.is_predefined]
+    return roster.choices(offered, scope, mine, member=member, current=current)
 
 
-def _do(request: HttpRequest, actor: Actor, wire_id: str, verb: Callable[[], object], said: str) -> HttpResponse:
+def _gains_by_custom(place: roster.Place) -> bool:
+    """Whether a custom role could be added: there is none yet, and something is left that it could add to."""
+    return place.gives.custom and not place.custom and not any(line.role.is_admin for line in place.access)
+
+
+def _withdrawable(mine: Standing, role: Role, scope: Scope) -> bool:
+    return mine.holds(Permission.ROLE_BINDING_DELETE, scope) and mine.covers(role, scope)
+
+
+def _do(
+    request: HttpRequest, actor: Actor, wire_id: str, verb: Callable[[], object], said: str, *, after: str = ""
+) -> HttpResponse:
     try:
         verb()
     except (Forbidden, NotFound):
@@ -249,40 +271,15 @@ def _do(request: HttpRequest, actor: Actor, wire_id: str, verb: Callable[[], obj
     except DomainError as refusal:
         return _page(request, actor, wire_id, error=refusal.detail, status=422)
     messages.success(request, said)
-    return HttpResponseRedirect(_url(wire_id))
+    return HttpResponseRedirect(after or _url(wire_id))
 
 
 def _scope(actor: Actor, sent: Any) -> Scope:
     """Find the scope a form names: the account acted in, or one below it that the actor may see."""
-    kind = str(sent.get("level", ""))
+    kind, wire_id = str(sent.get("level", "")), str(sent.get("scope", ""))
     if kind == "account":
         return actor.require_account()
-    return _place(actor, str(sent.get("scope", "")), kind)
-
-
-def _place(actor: Actor, wire_id: str, kind: str = "") -> Organization | Space:
-    assert actor.user is not None  # noqa: S101 -- a browser's actor is somebody
-    account = actor.require_account()
-    if kind != "space":
-        try:
-            number = number_of(wire_id, "Organization")
-        except NotFound:
-            if kind == "organization":
-                raise
-        else:
-            organization = visible(actor.user, Organization).filter(account=account, pk=number).first()
-            if organization is None:
-                raise NotFound("There is no such organization, or you have no access to it.")
-            return organization
-    spaces = visible(actor.user, Space).filter(organization__account=account, pk=number_of(wire_id, "Space"))
-    space = spaces.select_related("organization").first()
-    if space is None:
-        raise NotFound("There is no such space, or you have no access to it.")
-    return space
-
-
-def _role(scope: Scope, name: str) -> Role:
-    return predefined(_LEVELS[type(scope)], name)
+    return organization_at(actor, wire_id) if kind == "organization" else space_at(actor, wire_id)
 
 
 def _own(member: Member, scope: Scope) -> tuple[Role, ...]:

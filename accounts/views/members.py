@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -12,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from accounts import roster
 from accounts.actors import Actor
-from accounts.errors import Invalid, NotFound
+from accounts.errors import Invalid
 from accounts.models import Organization, Space, UserKind
 from accounts.pages import settings_page
 from accounts.paging import paginate
@@ -20,8 +19,9 @@ from accounts.permissions import may, visible
 from accounts.roles import DEVELOPER_BY_DEFAULT
 from accounts.scope import chosen_scope
 from accounts.standing import Standing, standing_of
+from accounts.views.naming import link, searched, space_at
 from accounts.vocabulary import Permission
-from accounts.wire import decode_id, encode_id
+from accounts.wire import encode_id
 
 PAGE_SIZE = 25
 _EVERYWHERE = "all"
@@ -44,18 +44,6 @@ def bots(request: HttpRequest, actor: Actor) -> HttpResponse:
     return _list(request, actor, UserKind.BOT)
 
 
-def number_of(wire_id: str, type_name: str = "User") -> int:
-    """Return the number in an address; one that is no id leads nowhere.
-
-    Raises:
-        NotFound: the id is none of ours.
-    """
-    try:
-        return decode_id(wire_id, type_name)
-    except Invalid as refusal:
-        raise NotFound(refusal.detail) from refusal
-
-
 def _list(request: HttpRequest, actor: Actor, kind: UserKind) -> HttpResponse:
     if not roster.may_read(actor):
         return render(request, "accounts/members_closed.html", {"section": "members", "me": _own_id(actor)}, status=403)
@@ -63,13 +51,13 @@ def _list(request: HttpRequest, actor: Actor, kind: UserKind) -> HttpResponse:
     space, organization = _place(request, actor)
     status = request.GET.get("status", "") if kind == UserKind.PERSON else ""
     status = status if status in dict(_STATUSES) else ""
-    query = request.GET.get("q", "").replace("\x00", "").strip()[:256]
+    query = searched(request)
     wanted = roster.Wanted(kind=kind, query=query, status=status, organization=organization, space=space)
     try:
         page = paginate(roster.members(actor, mine, wanted), cursor=request.GET.get("after"), limit=PAGE_SIZE)
     except Invalid:
         return HttpResponseRedirect(request.path)
-    rows = roster.dress(actor, mine, page.items, space=space)
+    rows = roster.dress(actor, mine, page.items, scope=space)
     kept = {"q": query, "status": status, "space": request.GET.get("space", "")}
     context = {
         "section": "members",
@@ -91,13 +79,13 @@ def _list(request: HttpRequest, actor: Actor, kind: UserKind) -> HttpResponse:
         "is_filtered": bool(query or status or space or organization),
         "is_narrowed": bool(query or status),
         "statuses": [
-            {"label": label, "url": _link(kept, status=value), "current": value == status} for value, label in _STATUSES
+            {"label": label, "url": link(kept, status=value), "current": value == status} for value, label in _STATUSES
         ],
         "may_invite": may(actor, Permission.USER_CREATE, actor.require_account()),
         "is_admin": mine.is_account_admin,
         "admins": [] if _manages_somewhere(mine) else roster.admins(actor),
-        "older_url": _link(kept, after=page.next_cursor) if page.next_cursor else "",
-        "first_url": _link(kept) if request.GET.get("after") else "",
+        "older_url": link(kept, after=page.next_cursor) if page.next_cursor else "",
+        "first_url": link(kept) if request.GET.get("after") else "",
         "everywhere": _EVERYWHERE,
     }
     return render(request, "accounts/members.html", context)
@@ -109,11 +97,7 @@ def _place(request: HttpRequest, actor: Actor) -> tuple[Space | None, Organizati
     if asked == _EVERYWHERE:
         return None, None
     if asked:
-        assert actor.user is not None  # noqa: S101 -- a browser's actor is somebody
-        spaces = visible(actor.user, Space).filter(organization__account=actor.require_account())
-        space = spaces.select_related("organization").filter(pk=number_of(asked, "Space")).first()
-        if space is None:
-            raise NotFound("There is no such space, or you have no access to it.")
+        space = space_at(actor, asked)
         return space, space.organization
     chosen = chosen_scope(request, actor)
     return chosen.space, chosen.organization
@@ -154,7 +138,3 @@ def _developer_note(member: roster.Member) -> str:
 
 def _own_id(actor: Actor) -> str:
     return encode_id("User", actor.user.pk) if actor.user else ""
-
-
-def _link(kept: dict[str, str], **changed: str) -> str:
-    return f"?{urlencode({name: value for name, value in (kept | changed).items() if value})}"

@@ -1,4 +1,5 @@
-// dialog.js: Escape leaves a dialog page by its Close link; open menus close when one looks elsewhere.
+// dialog.js: Escape leaves a dialog page by its Close link; open menus close when one looks elsewhere; where the
+// navigation is a row too long for the window, it starts at the current page.
 
 const close = document.querySelector("[data-close]");
 
@@ -18,3 +19,11 @@ document.addEventListener("click", (event) => {
     if (!menu.contains(event.target)) menu.open = false;
   }
 });
+
+const here = document.querySelector(".sidenav [aria-current]");
+const row = here?.closest("ul");
+
+if (row && row.scrollWidth > row.clientWidth) {
+  const [place, window] = [here.getBoundingClientRect(), row.getBoundingClientRect()];
+  row.scrollLeft += place.left - window.left - (window.width - place.width) / 2;
+}

@@ -1,5 +1,5 @@
-// grants.js: keeps the words and the role lists of the create form in step with what is chosen.
-// The server writes both, for this and for the form without scripts: here the form is sent for review in the
+// live.js: keeps the words and lists of a form in step with what is chosen.
+// The server writes them, for this and for the form without scripts: here the form is sent for review in the
 // background and the parts marked data-live are put in the place of the old ones.
 
 const form = document.querySelector("[data-live-form]");
@@ -24,8 +24,10 @@ async function review(step) {
 if (form) {
   document.documentElement.classList.add("js");
 
+  // What is marked data-quiet changes nothing that the server would say otherwise.
   form.addEventListener("change", (event) => {
-    if (event.target.matches("select, input[type=radio], input[type=date]")) review("review");
+    const tells = "select, input[type=radio], input[type=checkbox], input[type=date]";
+    if (event.target === form || (event.target.matches(tells) && !event.target.matches("[data-quiet]"))) review("review");
   });
 
   form.addEventListener("click", async (event) => {
