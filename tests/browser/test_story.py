@@ -13,7 +13,8 @@ from playwright.sync_api import Page, expect
 from accounts.wire import encode_id
 from tests.browser.conftest import Browse
 from tests.cast import Cast
-from tests.clients.conftest import Call, sdk, sdk_process  # noqa: F401 -- fixtures
+from tests.clients.conftest import sdk, sdk_process  # noqa: F401 -- fixtures
+from tests.clients.libraries import Call
 from tests.factories import PASSWORD
 
 SETTINGS = re.compile("/settings/api-keys/$")

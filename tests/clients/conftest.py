@@ -1,42 +1,28 @@
-"""Clients as fixtures. Those that are libraries run in one process per worker, since importing them takes seconds."""
+"""Clients as fixtures, and the keys they present."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 from pytest_django.live_server_helper import LiveServer
 
 from tests.clients import environment
+from tests.clients.commands import Ax, run_ax
 from tests.clients.environment import Client
+from tests.clients.libraries import Call, Process, caller, running
 
-Call = Callable[..., "Outcome"]
-Process = subprocess.Popen[str]
+if TYPE_CHECKING:
+    from accounts.models import User
+    from tests.cast import Cast
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one call came to: a result, or the client's exception in parts."""
-
-    result: Any = None
-    error: tuple[str, ...] = ()  # the exception's class and those above it
-    text: str = ""
-    status: int | None = None
-    problem: dict[str, Any] | None = None
-    body: str | None = None
-    headers: dict[str, str] | None = None
-
-    @property
-    def kind(self) -> str:
-        """The exception's own class, or nothing."""
-        return self.error[0] if self.error else ""
+README = Path(__file__).resolve().parent.parent.parent / "README.md"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -59,44 +45,10 @@ def installed(client: Client) -> Path:
         pytest.skip(reason)
 
 
-@contextmanager
-def running(client: Client, home: Path) -> Iterator[Process]:
-    """Start the driver in the client's environment, with nothing of ours but its own file."""
-    process = subprocess.Popen(
-        [str(installed(client) / "python"), str(Path(__file__).parent / "driver.py"), client],
-        env={"HOME": str(home), "PATH": os.defpath, "PYTHONUNBUFFERED": "1"},
-        cwd=home,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    with process:
-        yield process
-        if process.stdin:
-            process.stdin.close()
-
-
-def caller(process: Process, server: LiveServer) -> Call:
-    """Return a function that has the driver make one call with a key."""
-
-    def call(key: str, method: str, **arguments: Any) -> Outcome:
-        host = server.url.removeprefix("http://")
-        step = {"key": key, "host": host, "call": method, "arguments": arguments}
-        if process.stdin is None or process.stdout is None:
-            raise RuntimeError("The client was started without pipes.")
-        process.stdin.write(json.dumps(step) + "\n")
-        process.stdin.flush()
-        answer = json.loads(process.stdout.readline())
-        return Outcome(**{**answer, "error": tuple(answer.get("error", ()))})
-
-    return call
-
-
 @pytest.fixture(scope="session")
 def sdk_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """The vendor's SDK, running."""
-    with running(Client.SDK, tmp_path_factory.mktemp("sdk-home")) as process:
+    with running(Client.SDK, installed(Client.SDK), tmp_path_factory.mktemp("sdk-home")) as process:
         yield process
 
 
@@ -104,3 +56,60 @@ def sdk_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 def sdk(sdk_process: Process, live_server: LiveServer) -> Call:
     """Call the vendor's SDK: ``sdk(key, "api_keys.create", name="x")``."""
     return caller(sdk_process, live_server)
+
+
+@pytest.fixture(scope="session")
+def ax_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the profile that README shows, taken in as README says."""
+    home = tmp_path_factory.mktemp("ax-home")
+    profile = re.search(r"^```toml\n(.*?)^```$", README.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    assert profile is not None
+    (home / "arizekeys.toml").write_text(profile[1], encoding="utf-8")
+    done = run_ax(
+        installed(Client.AX) / "ax", home, *("profiles", "create", "arizekeys", "--from-file", "arizekeys.toml")
+    )
+    assert done.returncode == 0, done.stderr
+    return home
+
+
+@pytest.fixture
+def ax(ax_home: Path, live_server: LiveServer) -> Ax:
+    """The vendor's command line, at the live server."""
+    return Ax(installed(Client.AX) / "ax", ax_home, live_server)
+
+
+@pytest.fixture(scope="session")
+def ax_commands() -> dict[str, set[str]]:
+    """The commands of each group, as the command line itself knows them."""
+    script = (
+        "import json; from ax.cli import app; groups = [group.typer_instance for group in app.registered_groups]; "
+        "print(json.dumps({one.info.name: [command.name for command in one.registered_commands] for one in groups}))"
+    )
+    told = subprocess.run(
+        [str(installed(Client.AX) / "python"), "-c", script], capture_output=True, text=True, check=True
+    )
+    return {group: set(commands) for group, commands in json.loads(told.stdout).items()}
+
+
+@pytest.fixture
+def alices(cast: Cast) -> str:
+    """A key of Alice's, who runs the account."""
+    return _key(cast, cast.alice)
+
+
+@pytest.fixture
+def bobs(cast: Cast) -> str:
+    """A key of Bob's, who is a member of Fraud & Risk."""
+    return _key(cast, cast.bob)
+
+
+@pytest.fixture
+def charlies(cast: Cast) -> str:
+    """A key of Charlie's, who reads there."""
+    return _key(cast, cast.charlie)
+
+
+def _key(cast: Cast, person: User) -> str:
+    from tests.factories import user_key  # -- app ready
+
+    return user_key(person, cast.account, name="first").plaintext

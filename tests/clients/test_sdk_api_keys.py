@@ -14,7 +14,7 @@ from accounts.wire import encode_id
 from apikeys.lifecycle import revoke_key
 from apikeys.models import ApiKey, KeySecret
 from tests.cast import Cast
-from tests.clients.conftest import Call, Outcome
+from tests.clients.libraries import Call, Outcome
 from tests.factories import SpaceFactory, custom_role, later, service_key, user_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -68,16 +68,6 @@ def _names(outcome: Outcome) -> list[str]:
 
 def _same_moment(text: str, moment: datetime) -> bool:
     return datetime.fromisoformat(text) == moment
-
-
-@pytest.fixture
-def bobs(cast: Cast) -> str:
-    return user_key(cast.bob, cast.account, name="first").plaintext
-
-
-@pytest.fixture
-def alices(cast: Cast) -> str:
-    return user_key(cast.alice, cast.account, name="first").plaintext
 
 
 def test_creates_a_user_key_that_works(cast: Cast, sdk: Call, bobs: str) -> None:

@@ -1,0 +1,83 @@
+"""``ax roles`` and ``ax role-bindings``, run for real: contract rest-v2 §9."""
+
+from __future__ import annotations
+
+import pytest
+
+from accounts.models import Role, SpaceBinding
+from accounts.roles import Level
+from accounts.wire import encode_id
+from tests.cast import Cast
+from tests.clients.commands import Ax
+from tests.factories import SpaceFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_every_command_of_roles(cast: Cast, ax: Ax, ax_commands: dict[str, set[str]], alices: str) -> None:
+    made = ax(
+        *(alices, "roles", "create", "--name", "Exporter", "--description", "takes away"),
+        *("--permissions", "SPACE_READ, DATASET_READ"),
+    )
+
+    role = Role.objects.get(name="Exporter")
+    assert (made.json["id"], made.json["is_predefined"]) == (encode_id("Role", role.pk), False)
+    assert sorted(made.json["permissions"]) == role.permissions == ["DATASET_READ", "SPACE_READ"]
+    predefined = ax(alices, "roles", "list", "--is-predefined").json["roles"]
+    assert {one["is_predefined"] for one in predefined} == {True}
+    assert len(predefined) == Role.objects.filter(account=None).count()
+    assert [one["name"] for one in ax(alices, "roles", "list", "--is-custom").json["roles"]] == ["Exporter"]
+    assert ax(alices, "roles", "get", "Exporter").json == made.json
+
+    replaced = ax(alices, "roles", "update", "Exporter", "--name", "Reader", "--permissions", "SPACE_READ")
+
+    assert (replaced.json["name"], replaced.json["permissions"]) == ("Reader", ["SPACE_READ"])
+    assert Role.objects.get(pk=role.pk).permissions == ["SPACE_READ"]
+
+    kept = ax(alices, "roles", "delete", "Reader", typed="\n")
+    deleted = ax(alices, "roles", "delete", "Reader", "--force")
+
+    assert ("Role not deleted" in kept.err, "deleted successfully" in deleted.err) == (True, True)
+    assert Role.objects.get(pk=role.pk).deleted_at is not None
+    assert {command for _, command in ax.ran} == ax_commands["roles"]
+
+
+def test_every_command_of_role_bindings(
+    cast: Cast, ax: Ax, ax_commands: dict[str, set[str]], alices: str, bobs: str
+) -> None:
+    vault = SpaceFactory.create(organization=cast.fraud, name="vault", is_private=True)
+    bob, place = encode_id("User", cast.bob.pk), encode_id("Space", vault.pk)
+    reads, writes = (
+        encode_id("Role", Role.objects.get(level=Level.SPACE, account=None, name=name).pk)
+        for name in ("READ_ONLY", "MEMBER")
+    )
+    wanted = ("--user-id", bob, "--resource-type", "SPACE", "--resource-id", place)
+    assert ax(bobs, "spaces", "get", place).code == 4
+
+    made = ax(alices, "role-bindings", "create", "--role-id", reads, *wanted)
+    again = ax(alices, "role-bindings", "create", "--role-id", writes, *wanted)
+
+    binding = SpaceBinding.objects.get(user=cast.bob, content_object=vault)
+    assert {name: made.json[name] for name in ("id", "role_id", "user_id", "resource_type", "resource_id")} == {
+        "id": encode_id("RoleBinding", binding.pk),
+        "role_id": reads,
+        "user_id": bob,
+        "resource_type": "SPACE",
+        "resource_id": place,
+    }
+    assert (again.code, "409 Conflict" in again.err) == (4, True)
+    assert ax(bobs, "spaces", "get", place).json["name"] == "vault"
+    listed = ax(alices, "role-bindings", "list", "--resource-type", "SPACE", "--user-id", bob, "-l", "2")
+    assert (len(listed.json["role_bindings"]), listed.json["pagination"]["has_more"]) == (2, True)
+    assert ax(alices, "role-bindings", "get", made.json["id"]).json == made.json
+
+    changed = ax(alices, "role-bindings", "update", made.json["id"], "--role-id", writes)
+
+    assert (changed.json["id"], changed.json["role_id"]) == (made.json["id"], writes)
+
+    kept = ax(alices, "role-bindings", "delete", made.json["id"], typed="n\n")
+    deleted = ax(alices, "role-bindings", "delete", made.json["id"], typed="y\n")
+
+    assert ("Role binding not deleted" in kept.err, "deleted successfully" in deleted.err) == (True, True)
+    assert ax(bobs, "spaces", "get", place).code == 4
+    assert {command for group, command in ax.ran if group == "role-bindings"} == ax_commands["role-bindings"]
