@@ -9,6 +9,7 @@ from django.views.generic import RedirectView
 from accounts.rest.nowhere import NoSuchAddress
 from arizekeys import docs
 from arizekeys.health import healthz
+from arizekeys.schema import GraphQL
 
 handler500 = "arizekeys.failures.handler500"
 
@@ -21,6 +22,7 @@ urlpatterns = [
     path("v2/", include("apikeys.rest.urls")),
     path("v2/", include("accounts.rest.urls")),
     re_path(r"^v2(?:/|$)", NoSuchAddress.as_view(), name="no-such-address"),
+    path("graphql", GraphQL.as_view(), name="graphql"),
     path("openapi.json", docs.Document.as_view(), name="openapi"),
     path("docs/api", docs.reference, name="api-reference"),
     path("docs/errors", docs.errors, name="errors"),
