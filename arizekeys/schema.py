@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_variables
-from graphql import ExecutionResult, GraphQLError, GraphQLSchema, execute_sync
+from graphql import ExecutionResult, GraphQLDirective, GraphQLError, GraphQLSchema, execute_sync
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -37,6 +37,8 @@ from arizekeys.rest import problem
 
 _FINDERS = {**queries.FINDERS, **keys.FINDERS}
 _ERRORS_SHOWN = 50
+# Where graphql-core allows directives since 3.2.9; releases before cannot even read that (client-workflows §14).
+_NEW_PLACES = frozenset({"DIRECTIVE_DEFINITION"})
 
 
 @strawberry.type(description="What can be read.")
@@ -78,10 +80,18 @@ def joined() -> GraphQLSchema:
         config=StrawberryConfig(scalar_map={datetime: MOMENT}),
     )
     built: GraphQLSchema = schema._schema  # strawberry has no public name for it
+    built.directives = tuple(_readable_by_all(directive) for directive in built.directives)
     missing = undeclared(built)
     if missing:
         raise ImproperlyConfigured(f"Nobody has said who may use {', '.join(missing)}.")
     return built
+
+
+def _readable_by_all(directive: GraphQLDirective) -> GraphQLDirective:
+    """Take back a location that the graphql-core of older clients stumbles over when it reads the schema."""
+    known: dict[str, Any] = {**directive.to_kwargs()}
+    known["locations"] = [place for place in directive.locations if place.name not in _NEW_PLACES]
+    return GraphQLDirective(**known)
 
 
 SCHEMA = joined()
@@ -90,9 +100,9 @@ SCHEMA = joined()
 class GraphQL(APIView):
     """``POST /graphql`` (contract rest-v2 §14.9, client-workflows §14).
 
-    Whatever comes before an operation is carried out is answered as REST answers it, in GraphQL's shape: 401, 403, 400
-    for a body that is no request. Refusals within an operation are ``errors`` of a 200. Only a failing database makes
-    the whole answer a 503.
+    Whatever comes before an operation is carried out is answered with REST's status, in GraphQL's shape: 403, 400 for
+    a body that is no request. Refusals within an operation are ``errors`` of a 200. Only a failing database makes the
+    whole answer a 503.
     """
 
     access = {"POST": "Any valid key; every field says in the schema who may use it."}
@@ -159,6 +169,10 @@ def _unavailable(shaped: dict[str, Any]) -> Response:
 def _refused(error: Exception, context: Mapping[str, Any]) -> Response:
     """Answer as REST would, in GraphQL's shape."""
     answer = problem(error, context)
+    if answer.status_code == HTTPStatus.UNAUTHORIZED:
+        # A bad key is told with REST's very answer: clients look at the status, from which their users tell it from
+        # other refusals, only where a body is no GraphQL (client-workflows §14).
+        return answer
     answer.data = {"errors": [_shaped(answer.data)]}
     answer.content_type = "application/json"
     return answer
