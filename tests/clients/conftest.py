@@ -16,7 +16,7 @@ from pytest_django.live_server_helper import LiveServer
 from tests.clients import environment
 from tests.clients.commands import Ax, run_ax
 from tests.clients.environment import Client
-from tests.clients.libraries import Call, Process, caller, running
+from tests.clients.libraries import Call, Process, running
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -55,7 +55,7 @@ def sdk_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 @pytest.fixture
 def sdk(sdk_process: Process, live_server: LiveServer) -> Call:
     """Call the vendor's SDK: ``sdk(key, "api_keys.create", name="x")``."""
-    return caller(sdk_process, live_server)
+    return Call(sdk_process, live_server)
 
 
 @pytest.fixture(scope="session")

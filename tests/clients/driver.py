@@ -10,7 +10,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from importlib import import_module
 from typing import Any
@@ -45,26 +45,28 @@ def sdk() -> Callable[[Step], Any]:
     def call(step: Step) -> Any:
         client = ArizeClient(api_key=step["key"], api_host=step["host"], api_scheme="http")
         if step["call"] == "methods":
-            return {name: methods(getattr(client, name)) for name in RESOURCES}
+            return {f"{name}.{one}": taken for name in RESOURCES for one, taken in methods(getattr(client, name))}
         resource, method = step["call"].split(".")
         return getattr(getattr(client, resource), method)(**build(step["arguments"]))
 
     return call
 
 
-def methods(of: object) -> list[str]:
-    """Return the names of an object's public methods."""
-    return [name for name, _ in inspect.getmembers(of, callable) if not name.startswith("_")]
+def methods(of: object) -> Iterator[tuple[str, list[str]]]:
+    """Tell an object's public methods, and what each takes."""
+    for name, method in inspect.getmembers(of, callable):
+        if not name.startswith("_"):
+            yield name, list(inspect.signature(method).parameters)
 
 
 CLIENTS = {"arize": sdk}
 
 
 def plain(value: Any) -> Any:
-    """Return what a call gave, as JSON can say it."""
+    """Return what a call gave in lists and mappings."""
     if isinstance(value, list):
         return [plain(item) for item in value]
-    for name in ("to_dict", "model_dump"):
+    for name in ("to_dict", "model_dump"):  # of the generated models, and of those written by hand
         if hasattr(value, name):
             return getattr(value, name)()
     return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,6 @@ from pytest_django.live_server_helper import LiveServer
 
 DRIVER = Path(__file__).parent / "driver.py"
 
-Call = Callable[..., "Outcome"]
 Process = subprocess.Popen[str]
 
 
@@ -30,6 +29,11 @@ class Outcome:
     problem: dict[str, Any] | None = None
     body: str | None = None
     headers: dict[str, str] | None = None
+
+    def ok(self) -> Any:
+        """Return the result of a call that went well."""
+        assert not self.error, self.text
+        return self.result
 
     @property
     def kind(self) -> str:
@@ -55,17 +59,21 @@ def running(client: str, programs: Path, home: Path) -> Iterator[Process]:
             process.stdin.close()
 
 
-def caller(process: Process, server: LiveServer) -> Call:
-    """Return a function that has the driver make one call with a key."""
+class Call:
+    """Such a client at the live server: ``sdk(key, "api_keys.create", name="x")``."""
 
-    def call(key: str, method: str, **arguments: Any) -> Outcome:
-        host = server.url.removeprefix("http://")
-        step = {"key": key, "host": host, "call": method, "arguments": arguments}
-        if process.stdin is None or process.stdout is None:
+    def __init__(self, process: Process, server: LiveServer) -> None:
+        self._process = process
+        self._host = server.url.removeprefix("http://")
+        self.used: dict[str, set[str]] = {}  # method -> the arguments it was called with so far
+
+    def __call__(self, key: str, method: str, **arguments: Any) -> Outcome:
+        """Have the driver make one call with a key."""
+        self.used.setdefault(method, set()).update(arguments)
+        step = {"key": key, "host": self._host, "call": method, "arguments": arguments}
+        if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("The client was started without pipes.")
-        process.stdin.write(json.dumps(step) + "\n")
-        process.stdin.flush()
-        answer = json.loads(process.stdout.readline())
+        self._process.stdin.write(json.dumps(step) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
         return Outcome(**{**answer, "error": tuple(answer.get("error", ()))})
-
-    return call
