@@ -23,6 +23,7 @@ class Tag(TextChoices):
     KEYS_EXPORTED = "key:export", "Exported keys"
     SECRETS_PRUNED = "secret:prune", "Deleted secrets that open nothing any more"
     PERSON_INVITED = "person:invite", "Invited a person"
+    INVITATION_SHOWN = "person:link", "Looked at an invitation's link"
     PERSON_JOINED = "person:join", "Accepted an invitation"
     PASSWORD_RESET_OFFERED = "password:offer", "Had a link to a new password sent"
     PERSON_REMOVED = "person:remove", "Removed a person from the account"
@@ -82,7 +83,8 @@ def record(
         actor_label=redact_text(actor.label)[:600],
         key_id=actor.key_id,
         ip=actor.ip,
-        target_type=type(target).__name__ if target is not None else "",
+        # Not type(): what Django lazily makes of a request's user says with its class whom it stands for.
+        target_type=target.__class__.__name__ if target is not None else "",
         target_id=target.pk if target is not None else None,
         target_label=redact_text(str(target))[:600] if target is not None else "",
         operation_type=actor.operation.kind,

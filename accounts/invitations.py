@@ -1,7 +1,8 @@
 """Invitations: the link that lets an invited person set a first password, and how far one has come.
 
-The link works once, for seven days, and only for what was true when it was made: setting a password, sending the
-invitation again, joining or leaving an account all make it void.
+The link works once, for seven days from the invitation, and only for what was true when it was made: setting a
+password, sending the invitation again, joining or leaving an account all make it void. Of one invitation it is always
+the same link.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
-from django.core.signing import BadSignature, TimestampSigner
+from django.core.signing import BadSignature, TimestampSigner, b62_encode
 from django.db.models import Q, TextChoices
 from django.urls import reverse
 from django.utils.crypto import constant_time_compare, salted_hmac
@@ -19,9 +20,12 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from accounts.actors import Actor, accounts_of
+from accounts.audit import Tag, record
+from accounts.errors import Forbidden, NotAllowed
 from accounts.models import User
 from accounts.models.users import INVITATION_LIFETIME
 from accounts.standing import standing_of
+from accounts.verbs import verb
 
 LIFETIME = INVITATION_LIFETIME
 
@@ -42,6 +46,18 @@ class Status(TextChoices):
     EXPIRED = "EXPIRED", "Invitation expired"
 
 
+class _Signer(TimestampSigner):
+    """Dates what it signs from a given moment instead of now."""
+
+    def __init__(self, at: datetime | None, **options: Any) -> None:
+        super().__init__(**options)
+        self._at = at
+
+    def timestamp(self) -> str:
+        """Return the moment, as Django writes it."""
+        return super().timestamp() if self._at is None else b62_encode(int(self._at.timestamp()))
+
+
 class InvitationTokens(PasswordResetTokenGenerator):
     """Tokens like Django's for resetting passwords, with a life and a salt of their own."""
 
@@ -49,20 +65,21 @@ class InvitationTokens(PasswordResetTokenGenerator):
 
     def make_token(self, user: Any) -> str:
         """Return a token for an invited person."""
-        return self._signer().sign(self._state(user))
+        return self._signer(user).sign(self._state(user))
 
     def check_token(self, user: Any, token: str | None) -> bool:
         """Whether the token is this person's, recent, unused and still true."""
         if not isinstance(user, User) or not token or not user.is_pending:
             return False
         try:
-            state = self._signer().unsign(token, max_age=LIFETIME)
+            state = self._signer(user).unsign(token, max_age=LIFETIME)
         except BadSignature:
             return False
         return constant_time_compare(state, self._state(user))
 
-    def _signer(self) -> TimestampSigner:
-        return TimestampSigner(sep=".", salt=self.key_salt)
+    def _signer(self, user: User) -> TimestampSigner:
+        # A link looked at later must not live longer than the one that was mailed.
+        return _Signer(user.invited_at, sep=".", salt=self.key_salt)
 
     def _state(self, user: User) -> str:
         # The accounts are in it since the link may be shown to an admin of one: it must not open another.
@@ -109,3 +126,20 @@ def may_be_shown(actor: Actor, user: User) -> bool:
     if user.is_staff or user.is_superuser or not user.is_pending:
         return False
     return standing_of(actor).is_account_admin and accounts_of(user) == [account]
+
+
+@verb(Tag.INVITATION_SHOWN)
+def show_link(actor: Actor, *, user: User, base_url: str, at: datetime) -> str:
+    """Return the link of an open invitation to whoever may hold it in their own hands, and record that.
+
+    Raises:
+        Forbidden: the actor may not.
+        NotAllowed: the invitation was accepted, has run out, or goes by a temporary password.
+    """
+    user = User.objects.get(pk=user.pk)
+    if status_of(user, at) is not Status.INVITED or user.password_is_temporary:
+        raise NotAllowed(f"{user.name} has no invitation with a link that works. Send it again instead.")
+    if not may_be_shown(actor, user):
+        raise Forbidden("Only an account admin sees the link, and only of somebody who is in no other account.")
+    record(actor, Tag.INVITATION_SHOWN, user, at=at)
+    return link(user, base_url)

@@ -16,6 +16,7 @@ from django.db.models.functions import Coalesce
 
 from accounts import invitations
 from accounts.actors import Actor
+from accounts.audit import Tag, history
 from accounts.bindings import bindings_readable_by
 from accounts.errors import NotFound
 from accounts.models import (
@@ -412,6 +413,16 @@ def admins(actor: Actor) -> list[User]:
         joined_at__isnull=False,
     )
     return list(rows.order_by("pk")[:3])
+
+
+def inviters(account: Account, users: Iterable[User]) -> dict[int, str]:
+    """Return who invited each of some people last, by the person's number: one query."""
+    numbers = [user.pk for user in users]
+    events = history(account).filter(
+        tag=Tag.PERSON_INVITED, outcome="SUCCEEDED", target_type="User", target_id__in=numbers
+    )
+    last = events.order_by("target_id", "-pk").distinct("target_id").values_list("target_id", "actor_label")
+    return {number: label.partition(" <")[0] for number, label in last if number is not None}
 
 
 def visible_bots(actor: Actor, mine: Standing) -> Q:

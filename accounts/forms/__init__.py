@@ -2,7 +2,14 @@
 
 from accounts.forms.account import AccountForm
 from accounts.forms.invite import InviteForm
-from accounts.forms.passwords import ChangePasswordForm, ConfirmForm, ForgotForm, NewPasswordForm, SignInForm
+from accounts.forms.passwords import (
+    ChangePasswordForm,
+    ConfirmForm,
+    FirstPasswordForm,
+    ForgotForm,
+    NewPasswordForm,
+    SignInForm,
+)
 from accounts.forms.places import DeletionForm, NewSpaceForm, OrganizationForm, SpaceForm
 from accounts.forms.refusals import show_refusal
 from accounts.forms.roles import RoleForm
@@ -13,6 +20,7 @@ __all__ = [
     "ChangePasswordForm",
     "ConfirmForm",
     "DeletionForm",
+    "FirstPasswordForm",
     "ForgotForm",
     "InviteForm",
     "NewPasswordForm",

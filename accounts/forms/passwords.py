@@ -124,6 +124,18 @@ class NewPasswordForm(PasswordOnly, SetPasswordForm):  # type: ignore[type-arg] 
         self.fields["new_password1"].widget.attrs["autofocus"] = True
 
 
+class FirstPasswordForm(NewPasswordForm):
+    """A password twice, in place of a temporary one. The verb writes it."""
+
+    @sensitive_variables("password")
+    def clean_new_password1(self) -> str:
+        """Refuse the temporary one: somebody else knows it."""
+        password = str(self.cleaned_data["new_password1"])
+        if self.user.check_password(password):
+            raise ValidationError("This is the temporary password. Choose one that only you know.", code="same")
+        return password
+
+
 class ForgotForm(forms.Form):
     """An address that may or may not be somebody's: the answer is the same."""
 

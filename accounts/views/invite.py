@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse, reverse_lazy
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import invitations, mail, roster
@@ -141,18 +142,39 @@ def _invited(request: HttpRequest, actor: Actor, invitation: Invitation, *, agai
         mail.send_welcome(actor, user, base_url=base_url)
         messages.success(request, f"{user.name} already signs in here, and is now a member of this account.")
         return redirect("accounts:member", wire_id=encode_id("User", user.pk))
-    shown = invitations.may_be_shown(actor, user)
+    if invitation.temporary_password is not None:
+        return show_once(request, user, heading="password", password=invitation.temporary_password)
+    link = invitations.link(user, base_url) if invitations.may_be_shown(actor, user) else ""
+    delivery = mail.send_invitation(actor, user, base_url=base_url)
+    return show_once(request, user, heading="again" if again else "invited", link=link, delivery=delivery)
+
+
+@sensitive_variables("link", "password", "context")
+def show_once(
+    request: HttpRequest,
+    person: User,
+    *,
+    heading: str,
+    link: str = "",
+    password: str = "",
+    delivery: mail.Delivery | None = None,
+    done_url: str = "",
+) -> HttpResponse:
+    """Show what lets an invited person in, in this answer only: in no address, session, message or history."""
     context = {
         "section": "members",
-        "person": user,
-        "delivery": mail.send_invitation(actor, user, base_url=base_url),
-        "link": invitations.link(user, base_url) if shown else "",
-        "again": again,
+        "person": person,
+        "heading": heading,
+        "delivery": delivery,
+        "link": link,
+        "password": password,
+        "sign_in_url": request.build_absolute_uri(reverse("accounts:login")),
         "days": invitations.LIFETIME.days,
-        "person_url": reverse("accounts:member", kwargs={"wire_id": encode_id("User", user.pk)}),
+        "done_url": done_url or reverse("accounts:member", kwargs={"wire_id": encode_id("User", person.pk)}),
+        # Only where this is the one way to the person does leaving without it ask first.
+        "keeps": bool(password or (link and delivery is not None and not delivery.arrived)),
     }
     answer = render(request, "accounts/invited.html", context | _close())
-    # The link is a credential as long as it works: shown here, and in no address, session or history.
     answer["Referrer-Policy"] = "no-referrer"
     return answer
 

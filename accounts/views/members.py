@@ -62,6 +62,7 @@ def _list(request: HttpRequest, actor: Actor, kind: UserKind) -> HttpResponse:
     context = {
         "section": "members",
         "is_bots": kind == UserKind.BOT,
+        "tab": "bots" if kind == UserKind.BOT else "people",
         "rows": [
             {
                 "member": row,

@@ -6,22 +6,31 @@ from typing import Any
 
 from axes.utils import reset as forget_failures
 from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import PasswordChangeView, PasswordResetConfirmView
 from django.core.cache import cache
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import mail
+from accounts.actors import Door, accounts_of
 from accounts.audit import Tag
-from accounts.forms import ChangePasswordForm, ForgotForm, NewPasswordForm
+from accounts.errors import DomainError
+from accounts.forms import ChangePasswordForm, FirstPasswordForm, ForgotForm, NewPasswordForm, show_refusal
 from accounts.models import User, UserKind
 from accounts.models.users import normalize_email
+from accounts.origin import client_ip
+from accounts.people import choose_password
 from accounts.recent import note_proof
 from accounts.sessions import record_session
+from accounts.views.sign_in import safe_next
 
 # A person gets at most one mail in so many seconds, however often somebody asks in their name.
 _PAUSE = 60
@@ -51,6 +60,36 @@ class Change(PasswordChangeView):
     def dispatch(self, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Show the page, which no cache keeps."""
         return never_cache(super().dispatch)(*args, **kwargs)
+
+
+@sensitive_post_parameters()
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@login_required
+def first(request: HttpRequest) -> HttpResponse:
+    """Have a temporary password replaced by one that only the person knows, before they get any further."""
+    person = request.user
+    if not isinstance(person, User) or not person.password_is_temporary:
+        return redirect(safe_next(request))
+    form = FirstPasswordForm(person, request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            choose_password(
+                person,
+                form.cleaned_data["new_password1"],
+                door=Door.BROWSER,
+                ip=client_ip(request),
+                at=timezone.now(),
+            )
+        except DomainError as refusal:
+            show_refusal(form, refusal)
+        else:
+            update_session_auth_hash(request, person)
+            note_proof(request)
+            messages.success(request, f"Welcome, {person.get_short_name()}. The temporary password is void.")
+            return redirect(safe_next(request))
+    context = {"form": form, "accounts": accounts_of(person), "next": safe_next(request)}
+    return render(request, "accounts/password_first.html", context, status=422 if form.errors else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -80,7 +80,7 @@ def test_invite_accept_and_sign_in(browse: Browse, cast: Cast, scripts: bool) ->
     admin.get_by_label("Name", exact=True).fill("Nina Novak")
     admin.get_by_role("radio", name=re.compile("^Member Sees")).check()
     admin.get_by_label("Space", exact=True).select_option(label="production")
-    admin.get_by_role("button", name="Send invitation").click()
+    admin.get_by_role("button", name="Invite", exact=True).click()
     link = admin.locator("#link").inner_text().strip()
     admin.get_by_role("link", name="Done").click()
     expect(admin.get_by_role("region", name="Invitation")).to_contain_text("Invited, not joined yet")
@@ -256,7 +256,7 @@ def test_the_answer_to_an_invitation_fits_and_is_accessible(browse: Browse, cast
     page.goto(f"{MEMBERS}invite/")
     page.get_by_label("E-mail").fill(f"{'long' * 15}@{'example' * 8}.com")
     page.get_by_label("Name", exact=True).fill("N" * 255)
-    page.get_by_role("button", name="Send invitation").click()
+    page.get_by_role("button", name="Invite", exact=True).click()
 
     expect(page.locator("#link")).to_contain_text("/invitation/")
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
