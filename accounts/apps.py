@@ -15,10 +15,10 @@ class AccountsConfig(AppConfig):
     verbose_name = "Accounts"
 
     def ready(self) -> None:
-        """Fill the roles table after every migration, and listen to sign-ins."""
-        from accounts import recent, sessions  # -- app ready; importing them connects their receivers
+        """Fill the roles table after every migration, listen to sign-ins, and register the system checks."""
+        from accounts import checks, recent, sessions  # -- app ready; importing connects their receivers
 
-        _ = recent, sessions
+        _ = checks, recent, sessions
         post_migrate.connect(_fill, sender=self, dispatch_uid="accounts.fill_roles")
 
 

@@ -33,7 +33,11 @@ import psycopg
 from django.core.exceptions import ImproperlyConfigured
 
 POSTGRES_MAJOR = "18"
-DATABASE = "arizekeys"  # the database, and the role that owns it and is nothing more than its owner
+DATABASE = "arizekeys"
+# Two roles, as in a real installation: one owns the tables and migrates, the other serves and cannot change the audit
+# log (accounts/grants.py). Data folders from before have the first alone, and get the second at the next start.
+OWNER = "arizekeys"
+APPLICATION = "arizekeys_app"
 
 # PostgreSQL refuses to run as root; this account is made for it when root runs us.
 SYSTEM_USER = "arizekeys"
@@ -234,10 +238,11 @@ def _ensure_database(folder: Path) -> None:
     with psycopg.connect(
         host=str(socket_folder(folder)), user="postgres", dbname="postgres", autocommit=True
     ) as server:
-        if not server.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [DATABASE]).fetchone():
-            server.execute(f"CREATE ROLE {DATABASE} LOGIN CREATEDB")
+        for role, rights in ((OWNER, "LOGIN CREATEDB"), (APPLICATION, "LOGIN")):
+            if not server.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
+                server.execute(f"CREATE ROLE {role} {rights}")
         if not server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
-            server.execute(f"CREATE DATABASE {DATABASE} OWNER {DATABASE}")
+            server.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
 
 
 def _stop(folder: Path) -> None:

@@ -83,7 +83,9 @@ def serve(folder: Path, port: int, *, ready: Callable[[], None]) -> None:
     def begin() -> None:
         # granian reads a hang-up as "reload"; a closed terminal means stop, unless nohup said to ignore it.
         signal.signal(signal.SIGHUP, hang_up if hang_up == signal.SIG_IGN else server.signal_handler_interrupt)
-        connection = psycopg.connect(host=str(local.socket_folder(folder)), user=local.DATABASE, dbname=local.DATABASE)
+        connection = psycopg.connect(
+            host=str(local.socket_folder(folder)), user=local.APPLICATION, dbname=local.DATABASE
+        )
         for target in (partial(_watch_database, folder, connection, gone, server), partial(_wait, port, ready)):
             threading.Thread(target=target, daemon=True).start()
 

@@ -38,7 +38,7 @@ if LOCAL:
         "default": {
             "ENGINE": "arizekeys.embedded",
             "NAME": local.DATABASE,
-            "USER": local.DATABASE,
+            "USER": local.APPLICATION,
             "HOST": str(local.socket_folder(DATA_FOLDER)),
         }
     }

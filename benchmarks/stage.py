@@ -20,7 +20,11 @@ def set_up() -> None:
     sys.path.insert(0, str(ROOT))
 
     import django  # -- only now does it know its settings
+    from django.conf import settings  # -- as above
 
+    from arizekeys import local  # -- only now can it be found
+
+    settings.DATABASES["default"]["USER"] = local.OWNER  # they fill and analyze tables, which the application may not
     django.setup()
     from django.core.management import call_command  # -- as above
 

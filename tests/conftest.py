@@ -25,10 +25,16 @@ def pytest_configure() -> None:
     """Adjust the few settings that the test run itself needs, before Django is set up."""
     from django.conf import settings
 
+    from arizekeys import local
+
     # Names of static files without their digests, since nothing has collected them.
     settings.STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
     # Threads of a live server end with their request; a connection kept in one would block the database's removal.
     settings.DATABASES["default"]["CONN_MAX_AGE"] = 0
+    if settings.LOCAL:
+        # Tests make databases and empty them, which only their owner may. What the application's own role may do and
+        # may not is tested by connecting as that role.
+        settings.DATABASES["default"]["USER"] = local.OWNER
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 

@@ -126,6 +126,32 @@ def people(folder: Path) -> str:
     return subprocess.run(dump, cwd=ROOT, env=environment(folder), capture_output=True, text=True, check=True).stdout
 
 
+def output_of(folder: Path, *arguments: str) -> str:
+    """Run a command on the folder and return what it says."""
+    result = subprocess.run(
+        command(*arguments), cwd=ROOT, env=environment(folder), capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def as_superuser(folder: Path, statements: str) -> str:
+    """Do something to the embedded database that neither of its two roles may, and return the last answer."""
+    script = f"""
+import pathlib, psycopg
+from arizekeys import local
+folder = pathlib.Path({str(folder)!r})
+local.attach(folder)
+with psycopg.connect(host=str(local.socket_folder(folder)), user="postgres", dbname=local.DATABASE) as server:
+    for statement in {statements!r}.split(";"):
+        cursor = server.execute(statement)
+    print(cursor.fetchall() if cursor.description else "")
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
     """The first run in an empty folder, as far as its first answer."""
@@ -204,6 +230,27 @@ def test_a_command_beside_it_uses_the_same_server_and_leaves_it_running(first: C
     assert first.get("/healthz")[0] == 200
 
 
+WHO = "from django.db import connection as c; r = c.cursor(); r.execute('SELECT current_user'); print(r.fetchone()[0])"
+
+
+def test_what_serves_cannot_change_the_audit_log(first: Copy) -> None:
+    """Security 46: the pages and the commands are the one role, the tables belong to the other."""
+    assert first.get("/healthz")[0] == 200
+
+    roles = as_superuser(
+        first.folder,
+        "SELECT DISTINCT usename FROM pg_stat_activity WHERE datname = 'arizekeys' AND usename <> 'postgres'",
+    )
+    owner = as_superuser(first.folder, "SELECT tableowner FROM pg_tables WHERE tablename = 'accounts_auditevent'")
+
+    assert roles == "[('arizekeys_app',)]\n"
+    assert owner == "[('arizekeys',)]\n"
+    assert output_of(first.folder, "shell", "-v0", "-c", WHO) == "arizekeys_app\n"
+    said = output_of(first.folder, "check", "--tag", "database", "--deploy", "--database", "default")
+    assert said == "System check identified no issues (0 silenced).\n"
+    assert "unbroken" in output_of(first.folder, "verifyaudit")
+
+
 def test_ctrl_c_ends_everything_and_the_next_run_changes_nothing(first: Copy) -> None:
     before = people(first.folder)
 
@@ -246,6 +293,32 @@ def test_workers_and_database_follow_a_killed_parent(first: Copy) -> None:
 
     copy.wait()
     require_nothing_left(first.folder)
+
+
+OLD_EVENTS = """
+    INSERT INTO accounts_auditevent (account_id, at, tag, outcome, door, actor_label, target_type, target_label,
+        operation_type, operation_name, operation_text, variables, details)
+    SELECT 4711, now(), 'key:create', 'SUCCEEDED', 'rest', 'Bob', '', '', '', '', '', '{}', '{}'
+    FROM generate_series(1, 3);
+    DROP OWNED BY arizekeys_app;
+    DROP ROLE arizekeys_app
+"""
+
+
+def test_a_data_folder_of_the_release_before_is_brought_up_to_date(tmp_path: Path) -> None:
+    """It has one role, whose everything is, and events that are no chain yet."""
+    folder = tmp_path / "data"
+    output_of(folder, "migrate", "-v0", "accounts", "0002")
+    as_superuser(folder, OLD_EVENTS)
+
+    copy = Copy(folder).wait_until_ready()
+
+    assert copy.get("/healthz")[0] == 200
+    assert output_of(folder, "shell", "-v0", "-c", WHO) == "arizekeys_app\n"
+    assert "account 4711, which is gone: 3 events, unbroken." in output_of(folder, "verifyaudit")
+    copy.press_ctrl_c()
+    copy.wait()
+    require_nothing_left(folder)
 
 
 def test_help_teaches() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
@@ -17,3 +19,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Connect, after making sure that there is something to connect to."""
         local.attach(settings.DATA_FOLDER)
         return super().get_new_connection(conn_params)
+
+    @contextlib.contextmanager
+    def as_owner(self) -> Iterator[None]:
+        """Connect as the owner of the tables for a while: the application's role may not change them."""
+        before = self.settings_dict["USER"]
+        if before == local.OWNER:
+            yield
+            return
+        self.close()
+        self.settings_dict["USER"] = local.OWNER
+        try:
+            yield
+        finally:
+            self.close()
+            self.settings_dict["USER"] = before
