@@ -147,6 +147,7 @@ class Told:
     gist: str  # what would otherwise stand alone behind "Details"
     door: str
     facts: list[tuple[str, str]]
+    actor: str
     key: str
     target_key: str
 
@@ -239,6 +240,7 @@ def tell(event: AuditEvent, *, ip: str | None) -> Told:
         gist=gist,
         door=door_label(event.door),
         facts=[] if gist else told,
+        actor=encode_id("User", event.actor_id) if event.actor_id else "",
         key=encode_id(KEY_TYPE, event.key_id) if event.key_id else "",
         target_key=encode_id(KEY_TYPE, event.target_id) if event.target_type == KEY_TYPE and event.target_id else "",
     )

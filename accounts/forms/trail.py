@@ -32,7 +32,7 @@ class TrailForm(forms.Form):
     until = forms.DateField(
         label="To", required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
     )
-    door = forms.ChoiceField(label="Door", required=False, choices=[("", "Any door"), *Door.choices])
+    door = forms.ChoiceField(label="From where", required=False, choices=[("", "Anywhere"), *Door.choices])
     operation_type = forms.ChoiceField(
         label="Kind of operation", required=False, choices=[("", "Any kind"), *OperationType.choices]
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -20,6 +22,8 @@ from accounts.recent import recent_login_required
 from accounts.trail import KEY_TYPE, Filter, addresses_for, sees_everything, tell, visible_events
 
 _PAGE_SIZE = 30
+# What the page keeps folded away until it is used.
+_FINE = frozenset({"door", "operation_type", "operation_name"})
 
 
 @require_safe
@@ -45,10 +49,13 @@ def trail(request: HttpRequest, actor: Actor) -> HttpResponse:
         "kept": kept,
         "is_filtered": bool(kept),
         "sees_everything": sees_everything(actor),
+        "is_finely_filtered": not _FINE.isdisjoint(kept),
         "key_name": next((row.target for row in rows if row.event.target_type == KEY_TYPE), "")
         if kept.get("key")
         else "",
-        "without_key_url": f"?{urlencode({name: value for name, value in kept.items() if name != 'key'})}",
+        "user_name": next((row.name for row in rows), "") if kept.get("user") else "",
+        "without_key_url": _without("key", kept),
+        "without_user_url": _without("user", kept),
         "older_url": f"?{urlencode(kept | {'after': page.next_cursor})}" if page.next_cursor else "",
         "first_url": f"?{urlencode(kept)}" if request.GET.get("after") else "",
     }
@@ -69,3 +76,7 @@ def export(request: HttpRequest, actor: Actor) -> HttpResponseBase:
     answer = StreamingHttpResponse(lines, content_type=form_of_file.content_type)
     answer["Content-Disposition"] = f'attachment; filename="audit-{at:%Y-%m-%d}.{form_of_file.value}"'
     return answer
+
+
+def _without(name: str, kept: Mapping[str, Any]) -> str:
+    return f"?{urlencode({other: value for other, value in kept.items() if other != name})}"

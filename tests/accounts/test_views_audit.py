@@ -17,6 +17,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.actors import Door, Operation
 from accounts.audit import Tag, record
 from accounts.bindings import bind_role, predefined, unbind_role
 from accounts.models import AuditEvent, User
@@ -116,6 +117,53 @@ def test_filters_narrow_by_person_action_outcome_and_time(
     assert [action for action, _ in told(page) if action != "Signed in"] == expected
 
 
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"door": "rest"}, ["Created a space"]),
+        ({"operation_type": "QUERY"}, ["Exported the audit log"]),
+        ({"operation_name": "POST /v2/spaces"}, ["Created a space"]),
+        ({"operation_name": "audit:export, POST /v2/spaces ,"}, ["Created a space", "Exported the audit log"]),
+        ({"operation_name": "post /v2/spaces"}, []),
+        ({"door": "rest", "operation_type": "QUERY"}, []),
+    ],
+)
+def test_more_filters_narrow_by_door_and_operation(cast: Cast, asked: dict[str, str], expected: list[str]) -> None:
+    """What can be filtered by over REST can be here, and means the same."""
+    operation = Operation("MUTATION", "POST /v2/spaces", "{}")
+    record(cast.actor(cast.bob), Tag.AUDIT_EXPORTED)
+    record(replace(cast.actor(cast.bob, Door.REST), operation=operation), Tag.SPACE_CREATED, cast.production)
+    client = signed_in(cast.alice)
+
+    page = client.get(AUDIT, asked)
+
+    assert [action for action, _ in told(page) if action != "Signed in"] == expected
+    assert '<details class="disclosure filter-bar__more" open>' in body(page)
+    assert '<details class="disclosure filter-bar__more">' in body(client.get(AUDIT, {"action": "space"}))
+
+
+def test_one_persons_doings_leave_out_what_was_done_to_them(cast: Cast) -> None:
+    unbind_role(cast.actor(cast.alice), user=cast.bob, scope=cast.staging, at=timezone.now())
+    user_key(cast.bob, cast.account)
+    client = signed_in(cast.alice)
+    address = f"?user={encode_id('User', cast.bob.pk).replace('=', '%3D')}"
+    assert address in body(client.get(AUDIT))
+
+    page = client.get(f"{AUDIT}{address}")
+
+    assert told(page) == [("Created a key", "Bob Baker")]
+    assert "Only what <strong><bdi>Bob Baker</bdi></strong> did" in body(page)
+
+
+def test_an_operation_links_to_all_there_was_of_it(cast: Cast) -> None:
+    operation = Operation("MUTATION", "POST /v2/spaces", "{}")
+    record(replace(cast.actor(cast.bob, Door.REST), operation=operation), Tag.SPACE_CREATED, cast.production)
+
+    assert '<a href="?operation_name=POST%20/v2/spaces" class="mono">POST /v2/spaces</a>' in body(
+        signed_in(cast.alice).get(AUDIT)
+    )
+
+
 def test_both_days_of_a_range_are_included(cast: Cast) -> None:
     client = signed_in(cast.alice)
     today = timezone.now().date().isoformat()
@@ -143,6 +191,8 @@ def test_one_keys_history_includes_what_was_done_with_it(cast: Cast) -> None:
         ({"since": "2027-02-01", "until": "2027-01-01"}, "lies before the first one"),
         ({"since": "yesterday"}, "Enter a valid date"),
         ({"key": "rubbish"}, "not the ID of an api key"),
+        ({"user": encode_id("Space", 1)}, "not the ID of a user"),
+        ({"door": "window"}, "Select a valid choice"),
         ({"action": "nothing:known"}, "Select a valid choice"),
     ],
 )
@@ -271,6 +321,58 @@ def test_an_export_wants_a_post_a_token_and_a_recent_sign_in(cast: Cast) -> None
     strict.force_login(cast.alice)
     assert strict.post(EXPORT, {"format": "csv"}).status_code == 403
     assert not AuditEvent.objects.filter(tag=Tag.AUDIT_EXPORTED).exists()
+
+
+def test_an_export_takes_every_filter_of_the_page(cast: Cast) -> None:
+    record(cast.actor(cast.bob, Door.REST), Tag.SPACE_CREATED, cast.production)
+    record(cast.actor(cast.charlie, Door.REST), Tag.SPACE_CHANGED, cast.production)
+    wanted = {"user": encode_id("User", cast.bob.pk), "door": "rest", "operation_name": "space:create"}
+
+    text = exported(signed_in(cast.alice).post(EXPORT, {"format": "ndjson", **wanted}))
+
+    assert [json.loads(line)["action"] for line in text.splitlines()] == ["space:create"]
+    assert AuditEvent.objects.get(tag=Tag.AUDIT_EXPORTED).details["narrowed"] == {
+        "user": wanted["user"],
+        "door": "rest",
+        "operation_names": "space:create",
+    }
+
+
+def test_the_command_takes_every_filter_too(cast: Cast) -> None:
+    operation = Operation("MUTATION", "POST /v2/spaces", "{}")
+    key = user_key(cast.bob, cast.account).key
+    record(replace(cast.actor(cast.bob, Door.REST), operation=operation), Tag.SPACE_CREATED, cast.production)
+    record(replace(cast.actor(cast.bob, Door.REST), key_id=key.pk), Tag.SPACE_CHANGED, refused=True)
+
+    def actions_of(*options: str) -> list[str]:
+        out = io.StringIO()
+        call_command("exportaudit", "--account", "Acme AI", *options, stdout=out)
+        return [json.loads(line)["action"] for line in out.getvalue().splitlines()]
+
+    both = ["space:change", "space:create"]
+    assert actions_of("--user", "bob@example.com", "--door", "rest") == both
+    assert (
+        actions_of("--user", encode_id("User", cast.bob.pk), "--operation-type", "MUTATION", "--door", "rest") == both
+    )
+    assert actions_of("--operation", "POST /v2/spaces", "--operation", "space:change") == both
+    assert actions_of("--outcome", "REFUSED") == ["space:change"]
+    assert actions_of("--key", key.wire_id) == ["space:change", "key:create"]
+    with pytest.raises(CommandError, match="not the ID of an api key"):
+        actions_of("--key", "laptop")
+
+
+def test_hashes_are_for_those_who_may_know_every_address(cast: Cast) -> None:
+    """Whoever has a hash and everything else of an event could try all addresses until one fits."""
+    event = record(replace(cast.actor(cast.alice), ip="192.0.2.1"), Tag.ROLE_CHANGED, cast.bob, role="MEMBER")
+    asked = {"format": "ndjson", "action": "role:change"}
+
+    (alices,), (bobs,) = (
+        [json.loads(line) for line in exported(signed_in(who).post(EXPORT, asked)).splitlines()]
+        for who in (cast.alice, cast.bob)
+    )
+
+    assert (alices["hash"], alices["previous"]) == (bytes(event.hash).hex(), bytes(event.previous).hex())
+    assert (bobs["ip"], bobs["hash"], bobs["previous"]) == (None, None, None)
 
 
 def test_an_unknown_format_exports_nothing(cast: Cast) -> None:

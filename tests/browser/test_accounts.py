@@ -188,6 +188,13 @@ def test_the_audit_log_is_filtered_told_and_taken_along(browse: Browse, cast: Ca
     page.keyboard.press("Enter")
     expect(details).to_contain_text("production: Member")
 
+    page.get_by_text("More filters").focus()
+    page.keyboard.press("Enter")
+    page.get_by_label("From where").select_option(label="Browser")
+    page.get_by_role("button", name="Show").click()
+    expect(rows).to_have_count(1)
+    expect(page.get_by_label("From where")).to_be_visible()  # what is filtered by stays in sight
+
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV", exact=True).click()
     text = download.value.path().read_text()
@@ -208,6 +215,7 @@ PAGES = (
     "leave",
     "invite",
     "audit",
+    "audit-fine",
     "account",
     "scope",
 )
@@ -235,6 +243,7 @@ def test_pages_are_accessible_and_fit(browse: Browse, cast: Cast, name: str, sch
         "leave": (cast.alice, f"{bob}remove/{encode_id('Space', cast.production.pk)}/"),
         "invite": (cast.bob, f"{MEMBERS}invite/"),
         "audit": (cast.alice, AUDIT),
+        "audit-fine": (cast.alice, f"{AUDIT}?door=browser&user={encode_id('User', cast.bob.pk).replace('=', '%3D')}"),
         "account": (cast.alice, "/settings/account/"),
         "scope": (cast.alice, "/settings/scope/"),
     }[name]
