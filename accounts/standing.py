@@ -6,7 +6,7 @@ Three queries, whatever the number of organizations and spaces.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Protocol, Self, TypeVar
 
 from accounts.actors import Actor
 from accounts.models import Account, AccountBinding, Organization, OrganizationBinding, Role, Space, SpaceBinding, User
@@ -78,11 +78,12 @@ class Standing:
         if isinstance(scope, Organization):
             own = self.organizations.get(scope.pk)
             return (self.account_role, own) if own else (self.account_role,)
-        roles: tuple[Role, ...] = (self.account_role,)
-        inherited, own_roles = self.organizations.get(scope.organization_id), self.spaces.get(scope.pk, ())
-        if inherited and (inherited.is_admin or self._falls_back(scope, own_roles)):
-            roles = (*roles, inherited)
-        return (*roles, *own_roles)
+        return roles_in_space(
+            self.account_role,
+            self.organizations.get(scope.organization_id),
+            self.spaces.get(scope.pk, ()),
+            is_private=scope.is_private,
+        )
 
     def permissions_at(self, scope: Account | Organization | Space) -> frozenset[str]:
         """Return the union of what the user's roles permit at a scope."""
@@ -130,9 +131,33 @@ class Standing:
     def _has_own_role(self, space: Space) -> bool:
         return any(role.is_predefined for role in self.spaces.get(space.pk, ()))
 
-    @staticmethod
-    def _falls_back(space: Space, own: tuple[Role, ...]) -> bool:
-        return not space.is_private and not any(role.is_predefined for role in own)
+
+class Counts(Protocol):
+    """What decides whether a role counts: a row of the roles table, or as much of one as a query fetched."""
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether it is the Admin of its level."""
+
+    @property
+    def is_predefined(self) -> bool:
+        """Whether it ships with the product."""
+
+
+C = TypeVar("C", bound=Counts)
+
+
+def roles_in_space(
+    account_role: C, organization_role: C | None, own_roles: tuple[C, ...], *, is_private: bool
+) -> tuple[C, ...]:
+    """Return which of somebody's roles count in a space: the rule of ``permissions.permitted``, for rows at hand.
+
+    The account's always does, and what is held in the space itself; the organization's if it is Admin, or in a public
+    space where no predefined role takes its place.
+    """
+    falls_back = not is_private and not any(role.is_predefined for role in own_roles)
+    inherited = (organization_role,) if organization_role and (organization_role.is_admin or falls_back) else ()
+    return (account_role, *inherited, *own_roles)
 
 
 def standing_of(actor: Actor, *, lock: bool = False) -> Standing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -55,12 +56,12 @@ def verify(presented: str, *, at: datetime) -> VerifiedKey:
     """
     key_text = tokens.parse(presented)
     row = _look_up(key_text.public_id)
-    reason = _why_refused(key_text, row, at)
+    reason = why_refused(key_text, row, at)
     if row is None or reason is not None:
         reason = reason or Reason.UNKNOWN
         logger.info("refused ak-%s…: %s", key_text.public_id, reason)
         raise InvalidKey(reason)
-    _freshen(key_text, row)
+    freshen(key_text, row)
     return VerifiedKey(
         key_id=row["key__id"],
         kind=row["key__kind"],
@@ -109,7 +110,8 @@ def _question() -> tuple[tuple[str, ...], str, tuple[Any, ...]]:
     return columns, sql, tuple(parameters)
 
 
-def _why_refused(key_text: tokens.KeyText, row: dict[str, Any] | None, at: datetime) -> Reason | None:
+def why_refused(key_text: tokens.KeyText, row: Mapping[str, Any] | None, at: datetime) -> Reason | None:
+    """Return why a key opens nothing, or ``None``: the one place where that is decided, whoever fetched the row."""
     ring = peppers.ring()
     pepper = ring.get(row["pepper_id"]) if row else None
     # One MAC in every case, so that the time taken tells nothing about which keys exist.
@@ -134,7 +136,7 @@ def _why_refused(key_text: tokens.KeyText, row: dict[str, Any] | None, at: datet
     return None if row["is_bound"] else Reason.UNBOUND
 
 
-def _freshen(key_text: tokens.KeyText, row: dict[str, Any]) -> None:
+def freshen(key_text: tokens.KeyText, row: Mapping[str, Any]) -> None:
     """Move a digest made with an older pepper to the newest: use is what migrates rows (security 5)."""
     number, pepper = peppers.newest()
     if row["pepper_id"] != number:

@@ -1,0 +1,177 @@
+"""May this key do this there? Answered from one prepared query, for those who ask on every request of theirs.
+
+The rules are the house's own: what opens is decided in ``verification.why_refused``, which roles count in a space in
+``standing.roles_in_space``. What is new here is only that everything both of them need comes with one question.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from django.db import connection
+from psycopg.rows import dict_row
+
+from accounts.roles import RoleName
+from accounts.standing import roles_in_space
+from accounts.vocabulary import Permission
+from apikeys import tokens
+from apikeys.errors import InvalidKey, Reason
+from apikeys.verification import freshen, why_refused
+
+# A role as the query hands it over: as much as a decision needs, and whether it names the permission asked for.
+_ROLE = """jsonb_build_object(
+    'name', role.name, 'rank', role.rank, 'own', role.account_id IS NOT NULL,
+    'holds', role.permissions @> ARRAY[%(permission)s::text]::varchar[]
+)"""
+
+_QUESTION = f"""
+SELECT secret.id, secret.digest, secret.pepper_id, secret.ends_at,
+       key.id AS key_id, key.kind, key.expires_at AS key__expires_at, key.revoked_at AS key__revoked_at,
+       owner.id AS owner_id, owner.kind AS owner_kind, owner.is_active AS key__owner__is_active,
+       account.id AS account_id, account.developer_access_locked,
+       member.role IS NOT NULL AS is_member,
+       member.role AS account_role,
+       key.kind <> 'SERVICE' OR EXISTS (SELECT FROM accounts_spacebinding WHERE user_id = owner.id) AS is_bound,
+       space.id AS space_id, space.is_private,
+       (SELECT {_ROLE} FROM accounts_organizationbinding binding
+          JOIN accounts_role role ON role.permission_id = binding.permission_id AND role.deleted_at IS NULL
+         WHERE binding.user_id = owner.id AND binding.content_object_id = space.organization_id) AS organization_role,
+       (SELECT jsonb_agg({_ROLE} ORDER BY role.rank DESC NULLS LAST, role.id) FROM accounts_spacebinding binding
+          JOIN accounts_role role ON role.permission_id = binding.permission_id AND role.deleted_at IS NULL
+         WHERE binding.user_id = owner.id AND binding.content_object_id = space.id) AS space_roles
+  FROM apikeys_keysecret secret
+  JOIN apikeys_apikey key ON key.id = secret.key_id
+  JOIN accounts_user owner ON owner.id = key.owner_id
+  JOIN accounts_account account ON account.id = key.account_id
+  LEFT JOIN LATERAL (
+       SELECT {_ROLE} AS role FROM accounts_accountbinding binding
+         JOIN accounts_role role ON role.permission_id = binding.permission_id AND role.deleted_at IS NULL
+        WHERE binding.user_id = owner.id AND binding.content_object_id = account.id
+  ) member ON true
+  LEFT JOIN LATERAL (
+       SELECT space.id, space.is_private, space.organization_id FROM accounts_space space
+         JOIN accounts_organization organization ON organization.id = space.organization_id
+        WHERE space.id = %(space)s::bigint AND organization.account_id = account.id
+  ) space ON true
+ WHERE secret.public_id = %(public_id)s
+"""  # noqa: S608 -- put together from constants; values are parameters
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: may whoever holds this key do this there? Without a space it is asked of the account.
+
+    A space alone asks whether they get in at all.
+    """
+
+    space: int | None = None
+    permission: Permission | None = None
+
+    @property
+    def asked(self) -> Permission:
+        """The permission that decides."""
+        return self.permission or Permission.SPACE_READ
+
+    @property
+    def opens_anything(self) -> bool:
+        """Whether nothing is asked but who it is."""
+        return self.space is None and self.permission is None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The answer, and until when it stands if nobody changes anything."""
+
+    allowed: bool
+    key_id: int
+    kind: str
+    user_id: int
+    user_kind: str
+    account_id: int
+    space_id: int | None
+    role: str
+    locked: bool
+    ends_at: datetime | None
+
+
+@dataclass(frozen=True)
+class _Role:
+    name: str
+    rank: int | None
+    own: bool
+    holds: bool
+
+    @property
+    def is_predefined(self) -> bool:
+        return not self.own
+
+    @property
+    def is_admin(self) -> bool:
+        return not self.own and self.name == RoleName.ADMIN
+
+
+def decide(presented: str, question: Question, *, at: datetime) -> Decision:
+    """Answer a question about a presented key: no query for a malformed one, else exactly one.
+
+    Raises:
+        InvalidKey: the key opens nothing; always the same to the outside.
+    """
+    key_text = tokens.parse(presented)
+    row = _fetch(key_text.public_id, question)
+    reason = why_refused(key_text, row, at)
+    if row is None or reason is not None:
+        raise InvalidKey(reason or Reason.UNKNOWN)
+    freshen(key_text, row)
+    roles = _roles(row)
+    return Decision(
+        allowed=question.opens_anything or (_is_there(row, question) and any(role.holds for role in roles)),
+        key_id=row["key_id"],
+        kind=row["kind"],
+        user_id=row["owner_id"],
+        user_kind=row["owner_kind"],
+        account_id=row["account_id"],
+        space_id=row["space_id"],
+        role=_effective(roles),
+        locked=row["kind"] == "USER" and row["developer_access_locked"],
+        ends_at=min((one for one in (row["key__expires_at"], row["ends_at"]) if one is not None), default=None),
+    )
+
+
+def _is_there(row: Mapping[str, Any], question: Question) -> bool:
+    return question.space is None or row["space_id"] is not None
+
+
+def _roles(row: Mapping[str, Any]) -> tuple[_Role, ...]:
+    """Return the roles that count where it was asked: the account's own, or those in the space."""
+    account_role = _role(row["account_role"])
+    if row["space_id"] is None:
+        return (account_role,)
+    organization_role = _role(row["organization_role"]) if row["organization_role"] else None
+    own = tuple(_Role(**one) for one in json.loads(row["space_roles"] or "[]"))
+    return roles_in_space(account_role, organization_role, own, is_private=row["is_private"])
+
+
+def _role(text: str) -> _Role:
+    return _Role(**json.loads(text))  # as text, since Django takes psycopg's reading of jsonb off its connections
+
+
+def _effective(roles: tuple[_Role, ...]) -> str:
+    """Return the name of the role that says most: of the account's below its spaces only Admin says anything."""
+    account_role, *further = roles
+    counting = [account_role] if account_role.is_admin or not further else further
+    return max(counting, key=lambda role: role.rank or 0).name
+
+
+def _fetch(public_id: str, question: Question) -> dict[str, Any] | None:
+    parameters = {"public_id": public_id, "space": question.space, "permission": question.asked.value}
+    connection.ensure_connection()
+    raw: psycopg.Connection[Any] = connection.connection
+    # Django's own cursors never prepare anything, so this setting is ours alone.
+    raw.prepare_threshold = 5
+    with psycopg.Cursor(raw, row_factory=dict_row) as cursor:
+        return cursor.execute(_QUESTION, parameters, prepare=True).fetchone()
