@@ -22,6 +22,7 @@ class Door(TextChoices):
     ADMIN = "admin", "Django admin"
     REST = "rest", "REST"
     GRAPHQL = "graphql", "GraphQL"
+    VERIFY = "verify", "Verification"
     COMMAND = "command", "Command line"
     SYSTEM = "system", "System"
 

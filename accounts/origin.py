@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -20,6 +22,30 @@ def client_ip(request: HttpRequest) -> str | None:
         chain = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()]
         peer = chain[-hops] if len(chain) >= hops else peer
     return _plain(peer)
+
+
+def came_privately(meta: Mapping[str, Any]) -> bool:
+    """Whether nobody on the way could read a request: it came over TLS, or from this very machine.
+
+    ``meta`` is ``request.META``, or the WSGI environment behind it. The peer itself counts, never a forwarded address:
+    behind a proxy the peer may be local while the caller is not.
+    """
+    forwarded = meta.get("HTTP_X_FORWARDED_PROTO")
+    if forwarded is not None and settings.TRUSTED_PROXIES:
+        return bool(forwarded.partition(",")[0].strip() == "https")
+    if meta.get("wsgi.url_scheme") == "https":
+        return True
+    if forwarded or meta.get("HTTP_X_FORWARDED_FOR"):
+        return False
+    peer = meta.get("REMOTE_ADDR", "")
+    return peer == "127.0.0.1" or _is_loopback(peer)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def _plain(address: str) -> str | None:

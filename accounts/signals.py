@@ -38,6 +38,9 @@ scope_leaving = Signal()
 # Sent before anybody decides; receivers return Consequences. Arguments: scope, at.
 deletion_considered = Signal()
 
+# Sent after the transaction of one verb or more has committed, before whoever called is answered. No arguments.
+committed = Signal()
+
 # Sent when key text turns up where it gets logged. Arguments: actor, text, where, at.
 key_misplaced = Signal()
 

@@ -12,6 +12,7 @@ from accounts.actors import Actor
 from accounts.audit import Tag, record
 from accounts.errors import DomainError
 from accounts.models import Account
+from accounts.signals import committed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,7 +32,9 @@ def verb(tag: Tag) -> Callable[[Callable[Concatenate[Actor, P], R]], Callable[Co
                 with transaction.atomic():
                     if actor.account is not None:
                         lock_account(actor.account)
-                    return function(actor, *args, **kwargs)
+                    result = function(actor, *args, **kwargs)
+                    _announce_commit()
+                    return result
             except DomainError as refusal:
                 if refusal.recorded:
                     record(actor, tag, refused=True, reason=refusal.code, said=refusal.detail)
@@ -40,6 +43,19 @@ def verb(tag: Tag) -> Callable[[Callable[Concatenate[Actor, P], R]], Callable[Co
         return run
 
     return decorate
+
+
+def _announce_commit() -> None:
+    """Have it announced once that the outermost transaction has committed, however many verbs were part of it.
+
+    Also when nothing changed: whoever revokes a second time relies on the answer as much as the first time.
+    """
+    if not any(function is _committed for _, function, _ in transaction.get_connection().run_on_commit):
+        transaction.on_commit(_committed)
+
+
+def _committed() -> None:
+    committed.send(sender=None)
 
 
 def lock_account(account: Account) -> None:

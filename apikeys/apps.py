@@ -14,6 +14,7 @@ class ApiKeysConfig(AppConfig):
     def ready(self) -> None:
         """Listen to the ground floor, and register the system checks."""
         from accounts.signals import (  # -- app ready
+            committed,
             deletion_considered,
             key_misplaced,
             own_targets,
@@ -21,9 +22,10 @@ class ApiKeysConfig(AppConfig):
             removal_considered,
             scope_leaving,
         )
-        from apikeys import checks, consequences  # -- app ready; importing checks registers them
+        from apikeys import checks, consequences, following  # -- app ready; importing checks registers them
 
         _ = checks
+        committed.connect(following.on_commit, dispatch_uid="apikeys.on_commit")
         person_leaving.connect(consequences.on_leaving, dispatch_uid="apikeys.on_leaving")
         removal_considered.connect(consequences.on_considering, dispatch_uid="apikeys.on_considering")
         scope_leaving.connect(consequences.on_scope_leaving, dispatch_uid="apikeys.on_scope_leaving")

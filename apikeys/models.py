@@ -177,9 +177,24 @@ class KeyUse(models.Model):
     last_used_at = models.DateTimeField()
     ip = models.GenericIPAddressField(null=True, unpack_ipv4=True)
     client = models.CharField(max_length=120, blank=True, default="", help_text=_("As the client names itself."))
+    uses = models.BigIntegerField(default=0, help_text=_("How often, as far as it was counted."))
 
     class Meta:
         verbose_name = _("key use")
 
     def __str__(self) -> str:
         return f"{self.key_id} {self.last_used_at:%Y-%m-%d %H:%M}"
+
+
+class Verifier(models.Model):
+    """A host that answers from memory: until when it may, and up to which fence it has heard (docs/freshness.md)."""
+
+    name = models.CharField(max_length=32, primary_key=True)
+    acknowledged = models.BigIntegerField()
+    lease_until = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("verifier")
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.lease_until:%Y-%m-%d %H:%M:%S}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from accounts.origin import came_privately
 
 _API_PATH = re.compile(settings.API_PATHS)
 
@@ -20,7 +21,7 @@ class RefusePlainHttp:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer the request, or refuse it before anything looks at the key."""
-        if request.is_secure() or not _API_PATH.match(request.path_info.lstrip("/")) or _from_here(request):
+        if not _API_PATH.match(request.path_info.lstrip("/")) or came_privately(request.META):
             return self.get_response(request)
         problem = {
             "type": "about:blank",
@@ -30,13 +31,3 @@ class RefusePlainHttp:
             "instance": request.path,
         }
         return JsonResponse(problem, status=403, content_type="application/problem+json")
-
-
-def _from_here(request: HttpRequest) -> bool:
-    # The peer itself, never a forwarded address: behind a proxy the peer may be local while the caller is not.
-    if request.META.get("HTTP_X_FORWARDED_FOR") or request.META.get("HTTP_X_FORWARDED_PROTO"):
-        return False
-    try:
-        return ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
-    except ValueError:
-        return False

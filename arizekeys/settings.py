@@ -55,6 +55,10 @@ else:
     if DATABASES["default"].get("ENGINE") != "django.db.backends.postgresql":
         raise ImproperlyConfigured("DATABASE_URL must lead to PostgreSQL: postgres://user@host/name.")
 
+# What the workers of one host share among them, and with nobody else; best in memory.
+SHARED_FOLDER = DATA_FOLDER / "shared"
+SHARED_FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
+
 # Workers keep their connection; one that the server has closed meanwhile is replaced at the next request.
 DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 
@@ -171,6 +175,11 @@ X_FRAME_OPTIONS = "DENY"
 # Proxies in front of us whose X-Forwarded-For and X-Forwarded-Proto are believed.
 TRUSTED_PROXIES = env.number("ARIZEKEYS_TRUSTED_PROXIES", 0, maximum=10)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+
+# How often a second one key may be verified, and one address may present keys that never were; 0 is no limit. Twice as
+# many at once. Each host counts for itself.
+VERIFY_RATE_PER_KEY = env.number("ARIZEKEYS_VERIFY_RATE_PER_KEY", 0, maximum=1_000_000)
+VERIFY_GUESSES = env.number("ARIZEKEYS_VERIFY_GUESSES", 20, maximum=1_000_000)
 
 # Paths that programs call with a key. Over plain HTTP they are refused, not redirected: a redirect would make the
 # mistake work, and the key would go on travelling in the clear.

@@ -17,7 +17,7 @@ from accounts.wire import encode_id
 from apikeys.models import ApiKey
 from tests.accounts.rest import Api, predefined
 from tests.cast import Cast, assemble
-from tests.test_error_shape import ADDRESSES
+from tests.addresses import ADDRESSES
 
 ORGANIZATIONS, KEYS = "/v2/organizations", "/v2/api-keys"
 SALES = {"name": "Sales"}

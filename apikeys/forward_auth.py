@@ -1,0 +1,235 @@
+"""``/verify``: may this key do this here? Asked by a proxy on every request it lets through or not.
+
+A WSGI callable in front of Django, in the same worker: no resolver, no middleware. Any method. The key comes in
+``Authorization`` (bare or Bearer) or ``X-Api-Key``; the space and the permission asked for in the query
+(``?space=…&permission=…``), which a proxy sets and its clients cannot reach, or else in ``X-Arize-Space-Id`` and
+``X-Arize-Permission``, which the proxy then has to overwrite.
+
+Answers have no body that matters: 204 with who it is in ``X-Arize-*`` headers, 400 for a request that is none, 401 for
+a key that opens nothing, 403 for one that opens other things, 429 with ``Retry-After``, 503 when it cannot be known.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import math
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIRequest
+from django.db import DatabaseError, InterfaceError, connection
+from django.utils import timezone
+
+from accounts.actors import Door
+from accounts.errors import DomainError, Invalid
+from accounts.origin import came_privately, client_ip
+from accounts.vocabulary import Permission
+from accounts.wire import decode_id, encode_id
+from apikeys.authentication import REALM, client_name, presented_key, refuse_misplaced_key
+from apikeys.cache import NEVER, Memory
+from apikeys.decisions import Decision, Question, decide
+from apikeys.epochs import Epochs
+from apikeys.errors import InvalidKey, MalformedKey, Reason, UnsafeRequest
+from apikeys.limits import Limit, Limiter
+from apikeys.usage import Uses
+
+logger = logging.getLogger("apikeys.forward_auth")
+
+PATH = "/verify"
+MOST_ANSWERS = 20_000
+MOST_REFUSALS = 5_000
+# How long a refused key is remembered: a flood of the same one costs a query a second.
+REFUSAL_SECONDS = 1.0
+# Reasons that speak of who asks, and not of a key that was good once: those must not bar an address.
+_GUESSES = frozenset({Reason.MALFORMED, Reason.UNKNOWN, Reason.WRONG_SECRET})
+_PERMISSIONS = {permission.value: permission for permission in Permission}
+_ASKED = (
+    "HTTP_AUTHORIZATION",
+    "HTTP_X_API_KEY",
+    "QUERY_STRING",
+    "HTTP_X_ARIZE_SPACE_ID",
+    "HTTP_X_ARIZE_PERMISSION",
+)
+
+Environ = dict[str, Any]
+Headers = list[tuple[str, str]]
+StartResponse = Callable[[str, Headers], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a proxy is told. ``key_id`` says whose use it is, where it was one."""
+
+    status: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = b""
+    key_id: int | None = None
+
+
+class ForwardAuth:
+    """The door. One for each worker."""
+
+    def __init__(self, epochs: Epochs, limiter: Limiter, uses: Uses) -> None:
+        self._limiter = limiter
+        self._uses = uses
+        self._answers: Memory[Answer] = Memory(epochs, most=MOST_ANSWERS)
+        self._refusals: Memory[Answer] = Memory(epochs, most=MOST_REFUSALS)
+        self._per_key = Limit(settings.VERIFY_RATE_PER_KEY, max(1, 2 * settings.VERIFY_RATE_PER_KEY))
+        self._guesses = Limit(settings.VERIFY_GUESSES, max(1, 2 * settings.VERIFY_GUESSES))
+        self._prefix = secrets.token_hex(6)
+        self._numbers = itertools.count(1)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one question."""
+        answer = self._answer(environ)
+        key_id = answer.key_id
+        if key_id is not None:
+            wait = self._limiter.take(f"key:{key_id}", self._per_key)
+            if wait:
+                answer = _too_many(wait)
+            else:
+                self._uses.note(key_id, lambda: _user(environ))
+        start_response(answer.status, [*answer.headers, ("X-Request-Id", f"{self._prefix}-{next(self._numbers)}")])
+        return [answer.body]
+
+    def _answer(self, environ: Environ) -> Answer:
+        if not came_privately(environ):
+            return _IN_THE_CLEAR
+        if "ak-" in environ.get("HTTP_COOKIE", ""):
+            return self._find_out(environ, None)
+        name = self._answers.name("\n".join(map(str, map(environ.get, _ASKED))))
+        return self._answers.recall(name) or self._refusals.recall(name) or self._find_out(environ, name)
+
+    def _find_out(self, environ: Environ, name: bytes | None) -> Answer:
+        """Answer what is not remembered, through the very functions that the slow doors ask."""
+        request = WSGIRequest(environ)
+        try:
+            refuse_misplaced_key(request, Door.VERIFY)
+            presented, question = presented_key(request), _question(request)
+            if presented is None:
+                return _problem(401, "Send an API key.", "authentication_required", challenge="")
+            return self._decide(request, presented, question, name)
+        except UnsafeRequest as refusal:
+            return _problem(400, refusal.detail, refusal.code, challenge='error="invalid_request"')
+        except DomainError as refusal:
+            return _problem(400, refusal.detail, refusal.code)
+        except (DatabaseError, InterfaceError):
+            logger.exception("The database cannot be asked.")
+            connection.close()
+            return _UNAVAILABLE
+
+    def _decide(self, request: WSGIRequest, presented: str, question: Question, name: bytes | None) -> Answer:
+        source = f"guesses:{client_ip(request)}"
+        if not self._limiter.left(source, self._guesses):
+            return _too_many(1.0)
+
+        def find() -> tuple[Answer, list[str], float]:
+            decision = decide(presented, question, at=timezone.now())
+            ends = decision.ends_at.timestamp() if decision.ends_at else NEVER
+            return _told(decision, question), _things(decision, question), ends
+
+        try:
+            if name is None:
+                return find()[0]
+            return self._answers.learn(name, find)
+        except InvalidKey as refusal:
+            if refusal.reason in _GUESSES:
+                self._limiter.take(source, self._guesses)
+            if name is not None and not isinstance(refusal, MalformedKey):
+                ends = time.time() + REFUSAL_SECONDS
+                self._refusals.learn(name, lambda: (_REFUSED, (), ends))
+            return _REFUSED
+
+
+def _question(request: WSGIRequest) -> Question:
+    """Return what is asked.
+
+    Raises:
+        Invalid: unknown parameters, no space, no permission.
+    """
+    query = request.GET
+    for name, values in query.lists():
+        if name not in ("space", "permission") or len(values) > 1:
+            raise Invalid("Ask with ?space=… and ?permission=…, each once.")
+    space = query.get("space", request.headers.get("X-Arize-Space-Id", ""))
+    permission = query.get("permission", request.headers.get("X-Arize-Permission", ""))
+    if permission and permission not in _PERMISSIONS:
+        raise Invalid("There is no such permission.")
+    return Question(decode_id(space, "Space") if space else None, _PERMISSIONS.get(permission))
+
+
+def _things(decision: Decision, question: Question) -> list[str]:
+    """Return everything an answer depends on, as the database names what changes."""
+    things = [f"key:{decision.key_id}", f"user:{decision.user_id}", f"account:{decision.account_id}"]
+    return things if question.space is None else [*things, f"space:{question.space}"]
+
+
+def _told(decision: Decision, question: Question) -> Answer:
+    if decision.locked:
+        return _problem(
+            403, "User keys are locked out of this account.", "developer_access_locked", key_id=decision.key_id
+        )
+    if not decision.allowed:
+        return _problem(
+            403,
+            "The key may not do this there.",
+            "forbidden",
+            challenge=f'error="insufficient_scope", scope="{question.asked}"',
+            key_id=decision.key_id,
+        )
+    headers = [
+        ("X-Arize-Key-Id", encode_id("ApiKey", decision.key_id)),
+        ("X-Arize-Key-Kind", decision.kind),
+        ("X-Arize-User-Id", encode_id("User", decision.user_id)),
+        ("X-Arize-User-Kind", decision.user_kind),
+        ("X-Arize-Account-Id", encode_id("Account", decision.account_id)),
+        ("X-Arize-Space-Id", encode_id("Space", decision.space_id) if decision.space_id else ""),
+        ("X-Arize-Role", decision.role if decision.role.isascii() else ""),
+        ("Cache-Control", "no-store"),
+    ]
+    return Answer("204 No Content", tuple(headers), key_id=decision.key_id)
+
+
+def _user(environ: Environ) -> tuple[str | None, str]:
+    """Return from where and with what a key is used: asked once per key and interval."""
+    request = WSGIRequest(environ)
+    return client_ip(request), client_name(request)
+
+
+def _too_many(wait: float) -> Answer:
+    answer = _problem(429, "Too many requests. Wait as long as Retry-After says.", "rate_limited")
+    seconds = str(max(1, min(60, math.ceil(wait))))
+    return Answer(answer.status, (*answer.headers, ("Retry-After", seconds)), answer.body)
+
+
+def _problem(status: int, detail: str, code: str, *, challenge: str | None = None, key_id: int | None = None) -> Answer:
+    """Return a refusal as a problem document (RFC 9457); proxies that pass it on pass on something that helps."""
+    title = HTTPStatus(status).phrase
+    body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail, "error_code": code})
+    headers = [
+        ("Content-Type", "application/problem+json"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+    ]
+    if challenge is not None:
+        headers.append(("WWW-Authenticate", ", ".join(filter(None, (f'Bearer realm="{REALM}"', challenge)))))
+    return Answer(f"{status} {title}", tuple(headers), body.encode(), key_id)
+
+
+# Unknown, wrong, revoked, expired: one and the same answer (security 9).
+_REFUSED = _problem(
+    401,
+    "The API key is missing, unknown, expired or revoked.",
+    "invalid_token",
+    challenge='error="invalid_token"',
+)
+_IN_THE_CLEAR = _problem(403, "Ask over HTTPS. A key sent over plain HTTP should be refreshed.", "https_required")
+_unavailable = _problem(503, "Whether the key may do this cannot be known at the moment.", "unavailable")
+_UNAVAILABLE = Answer(_unavailable.status, (*_unavailable.headers, ("Retry-After", "1")), _unavailable.body)

@@ -1,0 +1,372 @@
+"""``/verify``: what it answers, that it remembers, and that nothing it remembers outlives the answer to a change."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.test import RequestFactory
+from django.utils import timezone
+
+from accounts.actors import Actor
+from accounts.bindings import bind_role, predefined, unbind_role
+from accounts.custom_roles import change_role
+from accounts.models import SpaceBinding
+from accounts.people import deactivate_person, reactivate_person, remove_person
+from accounts.roles import Level, RoleName
+from accounts.tenancy import change_account, change_space, delete_space
+from accounts.wire import encode_id
+from apikeys.epochs import Epochs
+from apikeys.following import LEASE, Follower, settle
+from apikeys.forward_auth import ForwardAuth
+from apikeys.lifecycle import NewKey, refresh_key, revoke_key
+from apikeys.limits import Limiter
+from apikeys.models import ApiKey, KeyUse, Verifier
+from apikeys.usage import Uses
+from tests.cast import Cast, assemble
+from tests.factories import bind, custom_role, later, service_key, user_key
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@dataclass
+class Told:
+    """One answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Proxy:
+    """Asks the door as a proxy would."""
+
+    door: ForwardAuth
+    epochs: Epochs
+    uses: Uses
+
+    def __call__(self, key: str | None = None, *, query: str = "", **meta: Any) -> Told:
+        given = {"HTTP_AUTHORIZATION": f"Bearer {key}"} if key else {}
+        environ = RequestFactory().get(f"/verify?{query}").environ | given | meta
+        said: list[Any] = []
+        body = b"".join(self.door(environ, lambda status, headers: said.extend((status, headers))))
+        return Told(int(said[0].split()[0]), dict(said[1]), body)
+
+
+def _wait_for(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def proxy(tmp_path: Path, settings: Any) -> Iterator[Proxy]:
+    """The door, with the thread that keeps it honest."""
+    settings.VERIFY_GUESSES = 0
+    epochs, uses = Epochs(tmp_path / "epochs"), Uses()
+    follower = Follower(tmp_path, epochs)
+    follower.start()
+    _wait_for(lambda: epochs.holds(epochs.stamp(())))
+    yield Proxy(ForwardAuth(epochs, Limiter(tmp_path / "limits"), uses), epochs, uses)
+    follower.end()
+    follower.join(timeout=5)
+    assert not follower.is_alive()
+    assert not Verifier.objects.exists()
+
+
+@pytest.fixture
+def everybody() -> Cast:
+    """The cast, committed."""
+    return assemble()
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Everything the door sends to the database."""
+    sent: list[str] = []
+    execute = psycopg.Cursor.execute
+
+    def note(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        sent.append(str(query))
+        return execute(self, query, *args, **kwargs)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", note)
+    return sent
+
+
+def _in(space: Any, permission: str = "") -> str:
+    return f"space={encode_id('Space', space.pk)}" + (f"&permission={permission}" if permission else "")
+
+
+def test_who_it_is(everybody: Cast, proxy: Proxy) -> None:
+    new = service_key(everybody.alice, everybody.production, role=RoleName.READ_ONLY)
+
+    told = proxy(new.plaintext, query=_in(everybody.production, "DATASET_READ"))
+
+    assert (told.status, told.body) == (204, b"")
+    request_id = told.headers.pop("X-Request-Id")
+    assert told.headers == {
+        "X-Arize-Key-Id": new.key.wire_id,
+        "X-Arize-Key-Kind": "SERVICE",
+        "X-Arize-User-Id": encode_id("User", new.key.owner_id),
+        "X-Arize-User-Kind": "BOT",
+        "X-Arize-Account-Id": encode_id("Account", everybody.account.pk),
+        "X-Arize-Space-Id": encode_id("Space", everybody.production.pk),
+        "X-Arize-Role": "READ_ONLY",
+        "Cache-Control": "no-store",
+    }
+    assert proxy(new.plaintext).headers["X-Request-Id"] != request_id
+
+
+def test_every_way_of_sending_a_key(everybody: Cast, proxy: Proxy) -> None:
+    key = user_key(everybody.bob, everybody.account).plaintext
+
+    for meta in ({"HTTP_AUTHORIZATION": f"Bearer {key}"}, {"HTTP_AUTHORIZATION": key}, {"HTTP_X_API_KEY": key}):
+        assert proxy(**meta).status == 204
+    for meta in (
+        {"HTTP_AUTHORIZATION": key, "HTTP_X_API_KEY": key},
+        {"HTTP_AUTHORIZATION": f"{key},{key}"},
+        {"HTTP_COOKIE": f"k={key}"},
+    ):
+        assert proxy(**meta).status == 400
+    assert proxy(query=f"key={key}").status == 400
+    assert ApiKey.objects.get().exposed_at is not None
+
+
+def test_refusals(everybody: Cast, proxy: Proxy) -> None:
+    good = user_key(everybody.bob, everybody.account).plaintext
+    dead = user_key(everybody.bob, everybody.account)
+    revoke_key(everybody.actor(everybody.bob), dead.key, at=timezone.now())
+    late = user_key(everybody.bob, everybody.account, expires_at=later(seconds=0.2))
+    time.sleep(0.25)
+
+    wrong = [proxy(one) for one in (dead.plaintext, late.plaintext, good[:-7] + "0" + good[-6:], "ak-x", good + "x")]
+
+    assert {(one.status, one.headers["WWW-Authenticate"], one.body) for one in wrong} == {
+        (401, 'Bearer realm="arizekeys", error="invalid_token"', wrong[0].body)
+    }
+    nobody = proxy()
+    assert (nobody.status, nobody.headers["WWW-Authenticate"]) == (401, 'Bearer realm="arizekeys"')
+    for place, permission in ((everybody.production, "SPACE_DELETE"), (everybody.vision_lab, "SPACE_READ")):
+        told = proxy(good, query=_in(place, permission))
+        assert told.status == 403
+        assert f'error="insufficient_scope", scope="{permission}"' in told.headers["WWW-Authenticate"]
+    assert proxy(good, query=_in(everybody.elsewhere)).status == 403
+    for query in ("space=x", "permission=FLY", "spcae=x", "space=&space=", f"space={encode_id('User', 1)}"):
+        assert proxy(good, query=query).status == 400
+
+
+def test_what_a_client_says_of_the_space_counts_less_than_what_the_proxy_asks(everybody: Cast, proxy: Proxy) -> None:
+    key = user_key(everybody.bob, everybody.account).plaintext
+    mine = {"HTTP_X_ARIZE_SPACE_ID": encode_id("Space", everybody.production.pk)}
+
+    assert proxy(key, **mine).headers["X-Arize-Space-Id"] == mine["HTTP_X_ARIZE_SPACE_ID"]
+    assert proxy(key, query=_in(everybody.vision_lab), **mine).status == 403
+
+
+def test_plain_http_from_elsewhere_is_refused(everybody: Cast, proxy: Proxy, settings: Any) -> None:  # security 29
+    key = user_key(everybody.bob, everybody.account).plaintext
+
+    assert proxy(key, REMOTE_ADDR="10.0.0.9").status == 403
+    assert proxy(key, HTTP_X_FORWARDED_PROTO="https").status == 403
+    settings.TRUSTED_PROXIES = 1
+    assert proxy(key, REMOTE_ADDR="10.0.0.9", HTTP_X_FORWARDED_PROTO="https").status == 204
+    assert proxy(key, HTTP_X_FORWARDED_PROTO="http").status == 403
+
+
+def test_what_was_answered_is_remembered_and_rubbish_asks_nobody(
+    everybody: Cast, proxy: Proxy, asked: list[str]
+) -> None:
+    key = user_key(everybody.bob, everybody.account).plaintext
+    query = _in(everybody.production, "DATASET_READ")
+    asked.clear()
+
+    for _ in range(50):
+        assert proxy(key, query=query).status == 204
+        assert proxy(key, query=_in(everybody.production, "SPACE_DELETE")).status == 403
+        assert proxy("ak-nonsense").status == 401
+
+    assert len([one for one in asked if "apikeys_keysecret" in one]) == 2
+
+
+Deed = Callable[[Cast, NewKey], object]
+
+
+def _demote(cast: Cast, _: NewKey) -> None:
+    bind_role(
+        cast.actor(cast.alice),
+        user=cast.bob,
+        role=predefined(Level.SPACE, RoleName.READ_ONLY),
+        scope=cast.production,
+        at=timezone.now(),
+    )
+
+
+def _shorten(cast: Cast, new: NewKey) -> None:
+    refresh_key(cast.actor(cast.bob), new.key, at=timezone.now())
+
+
+def _narrow(cast: Cast, _: NewKey) -> None:
+    role = SpaceBinding.objects.get(user=cast.bob, content_object=cast.production).role
+    change_role(cast.actor(cast.alice), role, permissions=["SPACE_READ"], at=timezone.now())
+
+
+def _lock(cast: Cast, _: NewKey) -> None:
+    change_account(cast.actor(cast.alice), developer_access_locked=True, max_key_lifetime_days=None, at=timezone.now())
+
+
+def _close(cast: Cast, _: NewKey) -> None:
+    unbind_role(cast.actor(cast.alice), user=cast.bob, scope=cast.production, at=timezone.now())
+    change_space(cast.actor(cast.alice), cast.production, is_private=True, at=timezone.now())
+
+
+DEEDS: dict[str, tuple[Deed, int]] = {
+    "revoke": (lambda cast, new: revoke_key(cast.actor(cast.bob), new.key, at=timezone.now()), 401),
+    "refresh": (_shorten, 401),
+    "remove": (lambda cast, _: remove_person(cast.actor(cast.alice), user=cast.bob, at=timezone.now()), 401),
+    "deactivate": (lambda cast, _: deactivate_person(Actor.from_command(None), user=cast.bob, at=timezone.now()), 401),
+    "demote": (_demote, 403),
+    "lock": (_lock, 403),
+    "close the space": (_close, 403),
+    "delete the space": (lambda cast, _: delete_space(cast.actor(cast.alice), cast.production, at=timezone.now()), 403),
+}
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_what_was_taken_away_is_refused_at_once(everybody: Cast, proxy: Proxy, asked: list[str], deed: str) -> None:
+    do, status = DEEDS[deed]
+    new, query = user_key(everybody.bob, everybody.account), _in(everybody.production, "DATASET_CREATE")
+    bystander = user_key(everybody.charlie, everybody.account).plaintext
+    for key, ask in ((new.plaintext, query), (bystander, "")):
+        assert [proxy(key, query=ask).status for _ in range(2)] == [204, 204]
+    asked.clear()
+
+    do(everybody, new)
+
+    assert proxy(new.plaintext, query=query).status == status
+
+
+def test_a_custom_role_that_changes_bites_at_once(everybody: Cast, proxy: Proxy) -> None:
+    SpaceBinding.objects.filter(user=everybody.bob, content_object=everybody.production).delete()
+    change_space(everybody.actor(everybody.alice), everybody.production, is_private=True, at=timezone.now())
+    bind(everybody.bob, everybody.production, custom_role(everybody.account, "r", "SPACE_READ", "DATASET_CREATE"))
+    new, query = user_key(everybody.bob, everybody.account), _in(everybody.production, "DATASET_CREATE")
+    settle()
+    assert [proxy(new.plaintext, query=query).status for _ in range(2)] == [204, 204]
+
+    _narrow(everybody, new)
+
+    assert proxy(new.plaintext, query=query).status == 403
+
+
+def test_what_is_given_is_there_at_once(everybody: Cast, proxy: Proxy) -> None:
+    new = user_key(everybody.bob, everybody.account)
+    deactivate_person(Actor.from_command(None), user=everybody.bob, at=timezone.now())
+    assert proxy(new.plaintext).status == 401
+
+    reactivate_person(Actor.from_command(None), user=everybody.bob, at=timezone.now())
+    time.sleep(1.1)  # as long as a refusal is remembered
+
+    assert proxy(new.plaintext).status == 204
+
+
+def test_a_change_of_one_key_leaves_the_others_remembered(everybody: Cast, proxy: Proxy, asked: list[str]) -> None:
+    first, second = (user_key(everybody.bob, everybody.account) for _ in range(2))
+    assert [proxy(one.plaintext).status for one in (first, second)] == [204, 204]
+    revoke_key(everybody.actor(everybody.bob), first.key, at=timezone.now())
+    asked.clear()
+
+    assert proxy(second.plaintext).status == 204
+
+    assert asked == []
+
+
+def test_an_answer_ends_with_the_key(everybody: Cast, proxy: Proxy) -> None:
+    new = user_key(everybody.bob, everybody.account, expires_at=later(seconds=0.5))
+    assert proxy(new.plaintext).status == 204
+
+    time.sleep(0.6)
+
+    assert proxy(new.plaintext).status == 401
+
+
+def test_a_limit_per_key(everybody: Cast, tmp_path: Path, proxy: Proxy, settings: Any) -> None:
+    settings.VERIFY_RATE_PER_KEY = 5
+    strict = Proxy(ForwardAuth(proxy.epochs, Limiter(tmp_path / "strict"), Uses()), proxy.epochs, Uses())
+    key, other = (user_key(everybody.bob, everybody.account).plaintext for _ in range(2))
+
+    told = [strict(key) for _ in range(11)]
+
+    assert [one.status for one in told] == [204] * 10 + [429]
+    assert told[-1].headers["Retry-After"] == "1"
+    assert strict(other).status == 204
+
+
+def test_guessing_bars_the_guesser_and_an_expired_key_bars_nobody(
+    everybody: Cast, tmp_path: Path, proxy: Proxy, settings: Any, asked: list[str]
+) -> None:
+    settings.VERIFY_GUESSES = 2
+    strict = Proxy(ForwardAuth(proxy.epochs, Limiter(tmp_path / "strict"), Uses()), proxy.epochs, Uses())
+    dead = user_key(everybody.bob, everybody.account)
+    good = user_key(everybody.bob, everybody.account).plaintext
+    revoke_key(everybody.actor(everybody.bob), dead.key, at=timezone.now())
+    assert strict(good).status == 204
+    assert [strict(dead.plaintext).status for _ in range(20)] == [401] * 20
+
+    guesses = [strict(f"ak-{number}").status for number in range(6)]
+
+    assert guesses == [401] * 4 + [429] * 2
+    assert strict(good).status == 204
+
+
+def test_the_memory_is_bounded(everybody: Cast, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = user_key(everybody.bob, everybody.account).plaintext
+    memory = proxy.door._answers
+    monkeypatch.setattr(memory, "_most", 3)
+
+    for permission in ("SPACE_READ", "DATASET_READ", "PROJECT_READ", "PROMPT_READ", "MONITOR_READ"):
+        proxy(key, query=_in(everybody.production, permission))
+
+    assert len(memory) == 3
+
+
+def test_uses_are_counted_and_written_together(everybody: Cast, proxy: Proxy, asked: list[str]) -> None:
+    keys = [user_key(everybody.bob, everybody.account) for _ in range(3)]
+    for number, new in enumerate(keys, start=1):
+        for _ in range(number):
+            proxy(new.plaintext, HTTP_USER_AGENT="curl/8")
+    asked.clear()
+
+    assert proxy.uses.flush() == 3
+    assert proxy.uses.flush() == 0
+
+    assert list(KeyUse.objects.order_by("key_id").values_list("uses", "ip", "client")) == [
+        (number, "127.0.0.1", "curl/8") for number in (1, 2, 3)
+    ]
+    KeyUse.objects.update(last_used_at=later(days=1))
+    proxy(keys[0].plaintext)
+    proxy.uses.flush()
+    use = KeyUse.objects.get(key=keys[0].key)
+    assert use.uses == 2
+    assert use.last_used_at > later(hours=23)  # it never goes back
+
+
+def test_settling_waits_for_nobody_when_nobody_remembers(everybody: Cast) -> None:
+    assert not Verifier.objects.exists()
+
+    assert settle() < 0.5
+
+
+def test_a_host_that_does_not_answer_holds_a_change_up_until_its_lease_has_run_out(everybody: Cast) -> None:
+    Verifier.objects.create(name="gone", acknowledged=0, lease_until=later(seconds=0.7))
+
+    waited = settle()
+
+    assert 0.3 < waited < LEASE + 1
