@@ -5,6 +5,8 @@ from django.db import migrations, models
 # Who is told what: the things that answers depend on (apikeys/forward_auth.py: _things), by the names used there.
 FORWARD = """
 CREATE SEQUENCE apikeys_fence;
+-- Drawing a number is no secret; the application's role, which owns nothing, has to be able to.
+GRANT USAGE, SELECT ON SEQUENCE apikeys_fence TO PUBLIC;
 
 CREATE FUNCTION apikeys_tell() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
