@@ -12,6 +12,7 @@ from accounts.errors import Invalid, NotFound
 from accounts.models import Organization, OrganizationBinding, Space
 from accounts.people import find_person
 from accounts.permissions import find_seen, seen_by
+from accounts.schema import audit  # noqa: F401 -- adds its fields to the account
 from accounts.schema.inquiry import Info, Inquiry, Peers
 from accounts.schema.relay import Node, told
 from accounts.schema.types import (

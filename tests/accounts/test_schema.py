@@ -22,7 +22,15 @@ from accounts.roles import RoleName
 from accounts.wire import encode_id
 from tests.asking import Asker, asker, names, nodes
 from tests.cast import Cast
-from tests.factories import OrganizationFactory, PersonFactory, SpaceFactory, bind, custom_role, service_key
+from tests.factories import (
+    PASSWORD,
+    OrganizationFactory,
+    PersonFactory,
+    SpaceFactory,
+    bind,
+    custom_role,
+    service_key,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -672,3 +680,102 @@ def test_membership_of_another_account_counts_for_nothing(cast: Cast) -> None:
     assert bob.data("query($id: ID!) { node(id: $id) { id } }", id=encode_id("Space", cast.elsewhere.pk)) == {
         "node": None
     }
+
+
+# The audit log
+
+SIGN_INS = """query($after: String, $start: DateTime, $end: DateTime) { account {
+  unauthenticatedAuditLogs(first: 2, after: $after, startTime: $start, endTime: $end) {
+    pageInfo { hasNextPage endCursor }
+    edges { node { id user { email } ip success mutationName loggedAt } } } } }"""
+
+
+def test_sign_ins_are_told_as_the_vendor_tells_them(cast: Cast) -> None:
+    """Contract rest-v2 §14.10."""
+    for email, password in (("bob@example.com", "wrong"), ("nobody@example.com", "x"), ("bob@example.com", PASSWORD)):
+        Client().post("/sign-in/", {"username": email, "password": password})
+    alice = asker(cast.alice)
+
+    first = alice.data(SIGN_INS)["account"]["unauthenticatedAuditLogs"]
+    second = alice.data(SIGN_INS, after=first["pageInfo"]["endCursor"])["account"]["unauthenticatedAuditLogs"]
+
+    told = [
+        (one["user"]["email"], one["success"], one["mutationName"], one["ip"])
+        for one in (*nodes(first), *nodes(second))
+    ]
+    assert told == [
+        ("bob@example.com", True, "session:start", "127.0.0.1"),
+        ("bob@example.com", False, "session:fail", "127.0.0.1"),
+    ]
+    assert not first["pageInfo"]["hasNextPage"]
+
+
+def test_audit_log_is_that_of_rest(crowd: Cast) -> None:
+    alice = asker(crowd.alice)
+    alice.data('mutation { createOrganization(input: {name: "Logged"}) { clientMutationId } }')
+    text = """{ account { auditLogs(first: 50) { edges { node { id user { id } ip operationType operationName
+      operationText variables loggedAt action success target } } } } }"""
+
+    shown = nodes(alice.data(text)["account"]["auditLogs"])
+
+    assert shown[0]["operationName"] == "createOrganization"
+    assert [
+        {
+            "id": one["id"],
+            "user_id": one["user"]["id"],
+            "ip": one["ip"],
+            "operation_type": one["operationType"],
+            "operation_name": one["operationName"],
+            "operation_text": one["operationText"],
+            "variables": one["variables"],
+            "created_at": one["loggedAt"],
+            "action": one["action"],
+            "target": one["target"],
+        }
+        for one in shown
+    ] == [
+        {name: one[name] for name in one if name in FIELDS_OF_LOGS}
+        for one in _rest(alice, "/v2/audit-logs?limit=50", "logs")
+    ]
+
+
+FIELDS_OF_LOGS = {
+    "id",
+    "user_id",
+    "ip",
+    "operation_type",
+    "operation_name",
+    "operation_text",
+    "variables",
+    "created_at",
+    "action",
+    "target",
+}
+
+
+@pytest.mark.parametrize("name", ["bob", "charlie", "dana"])
+@pytest.mark.parametrize("field", ["auditLogs", "unauthenticatedAuditLogs"])
+def test_audit_log_is_for_account_admins(cast: Cast, name: str, field: str) -> None:
+    text = f"{{ account {{ name {field}(first: 1) {{ edges {{ cursor }} }} }} }}"
+
+    body = asker(getattr(cast, name)).answer(text)
+
+    assert body["data"] == {"account": {"name": "Acme AI", field: None}}
+    assert [error["extensions"]["code"] for error in body["errors"]] == ["forbidden"]
+
+
+def test_audit_log_has_a_time_range(cast: Cast) -> None:
+    alice = asker(cast.alice)
+
+    def found(**times: str) -> list[Any]:
+        text = """query($start: DateTime, $end: DateTime) { account { auditLogs(startTime: $start, endTime: $end) {
+          edges { cursor } } } }"""
+        connection: dict[str, Any] = alice.data(text, **times)["account"]["auditLogs"]
+        return list(connection["edges"])
+
+    assert len(found()) == len(found(start="2020-01-01T00:00:00Z")) > 0
+    assert found(end="2020-01-01T00:00:00Z") == []
+    assert found(start="2090-01-01T00:00:00Z", end="2091-01-01T00:00:00Z") == []
+    assert alice.codes('{ account { auditLogs(startTime: "2090-01-01T00:00:00Z") { edges { cursor } } } }') == [
+        "invalid"
+    ]
