@@ -16,8 +16,8 @@ from accounts.rest.endpoint import Endpoint
 from accounts.wire import encode_id
 from apikeys.models import ApiKey
 from tests.accounts.rest import Api, predefined
-from tests.cast import Cast, assemble
 from tests.addresses import ADDRESSES
+from tests.cast import Cast, assemble
 
 ORGANIZATIONS, KEYS = "/v2/organizations", "/v2/api-keys"
 SALES = {"name": "Sales"}
