@@ -41,6 +41,7 @@ from accounts.people import (
     deactivate_person,
     invite_person,
     reactivate_person,
+    resend_invitation,
 )
 from accounts.roles import Level
 
@@ -258,9 +259,13 @@ class UserAdmin(VerbAdmin[User]):
         return response
 
     def invite_view(self, request: HttpRequest, id: str) -> HttpResponse:
-        """Mail an invited person the link to a first password (again)."""
+        """Mail an invited person the link to a first password again; the one sent before stops working."""
         person = self._person(request, id)
-        if request.method == "POST" and person.is_pending:
+        account = next(iter(accounts_of(person)), None)
+        if request.method == "POST" and person.is_pending and account is not None:
+            if proof := self.recently(request):
+                return proof
+            person = resend_invitation(Actor.from_admin(request, account), user=person, at=timezone.now())
             self._send_invitation(request, person)
         return HttpResponseRedirect(reverse("admin:accounts_user_change", args=[person.pk]))
 

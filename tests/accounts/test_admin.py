@@ -16,6 +16,7 @@ from django.urls import reverse
 from accounts.admin.people import PasswordForm
 from accounts.audit import Tag
 from accounts.bindings import predefined
+from accounts.invitations import tokens
 from accounts.models import (
     Account,
     AccountBinding,
@@ -246,6 +247,17 @@ def test_invitation_is_mailed_again(desk: Client, cast: Cast) -> None:
     desk.post(reverse("admin:accounts_user_invite", args=[cast.bob.pk]))
 
     assert [letter.to for letter in mail.outbox] == [["gil@example.com"]]
+    assert _latest(Tag.PERSON_INVITED).details == {"again": True}
+
+
+def test_invitation_sent_again_makes_the_link_before_it_void(desk: Client, cast: Cast) -> None:
+    gil = User.objects.create_user("gil@example.com", name="Gil")
+    bind(gil, cast.account, RoleName.MEMBER)
+    before = tokens.make_token(gil)
+
+    desk.post(reverse("admin:accounts_user_invite", args=[gil.pk]))
+
+    assert not tokens.check_token(User.objects.get(pk=gil.pk), before)
 
 
 def _form_of(person: User, **changed: Any) -> dict[str, Any]:
