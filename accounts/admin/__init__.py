@@ -76,6 +76,13 @@ def _sign_in(request: HttpRequest, extra_context: object = None) -> HttpResponse
     return redirect_to_login(after, resolve_url(settings.LOGIN_URL))
 
 
-# Assigned, since replacing the site would mean a subclass of Django's app configuration for these two methods.
+def _own_password(request: HttpRequest, extra_context: object = None) -> HttpResponseBase:
+    """Send operators to the product's own page, which counts wrong guesses, records the change and tells them of it."""
+    return HttpResponseRedirect(reverse("accounts:password"))
+
+
+# Assigned, since replacing the site would mean a subclass of Django's app configuration for these few methods.
 admin.site.autocomplete_view = _autocomplete  # type: ignore[method-assign,assignment]
 admin.site.login = _sign_in  # type: ignore[method-assign,assignment]
+admin.site.password_change = _own_password  # type: ignore[method-assign,assignment]
+admin.site.password_change_done = _own_password  # type: ignore[method-assign,assignment]

@@ -96,6 +96,13 @@ def test_sign_in_leads_nowhere_else(desk: Client, client: Client) -> None:
     assert client.get(address)["Location"].endswith("?next=/admin/")
 
 
+@pytest.mark.parametrize("name", ["password_change", "password_change_done"])
+def test_ones_own_password_is_changed_on_the_products_own_page(desk: Client, name: str) -> None:
+    """Django's own would neither count wrong guesses nor record the change (security 45)."""
+    for answer in (desk.get(reverse(f"admin:{name}")), desk.post(reverse(f"admin:{name}"))):
+        assert answer["Location"] == reverse("accounts:password")
+
+
 def test_people_who_do_not_operate_are_refused(client: Client, cast: Cast) -> None:
     client.force_login(cast.alice)
 
