@@ -43,7 +43,7 @@ from accounts.actors import Operation
 from accounts.errors import DomainError
 from accounts.redaction import redact_text
 from accounts.rest.problems import Fault, Malformed
-from arizekeys.limits import (
+from arizekeys.complexity import (
     MAX_TEXT,
     MAX_TOKENS,
     TooComplex,

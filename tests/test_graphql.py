@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import strawberry
+from django.conf import settings
 from django.db import OperationalError, connection
 from django.test import Client
 from graphql import build_client_schema, get_introspection_query
@@ -18,6 +22,7 @@ from accounts.schema.relay import told
 from apikeys import tokens
 from apikeys.models import ApiKey
 from arizekeys import schema as joined
+from arizekeys.complexity import MAX_ALIASES, MAX_COST, MAX_DEPTH, MAX_FIELDS, MAX_ROOT_FIELDS, MAX_TOKENS
 from tests.asking import GRAPHQL, Asker, asker
 from tests.cast import Cast
 from tests.factories import service_key, user_key
@@ -154,7 +159,7 @@ def test_plain_http_is_refused(cast: Cast) -> None:  # security 29
     assert "HTTPS" in response.json()["detail"]
 
 
-def test_failing_database_lets_nobody_in(cast: Cast, settings: Settings) -> None:  # security 13
+def test_failing_database_lets_nobody_in(cast: Cast) -> None:  # security 13
     key = user_key(cast.bob, cast.account).plaintext
 
     with connection.execute_wrapper(_fail):
@@ -520,3 +525,26 @@ def test_refusals_that_matter_are_recorded_with_their_operation(cast: Cast) -> N
 
     (event,) = AuditEvent.objects.filter(actor_id=cast.charlie.pk, outcome="REFUSED")
     assert (event.tag, event.operation_name, event.door) == ("organization:create", "createOrganization", "graphql")
+
+
+# README
+
+
+def test_examples_in_readme_are_answered_and_limits_are_told(cast: Cast) -> None:
+    section = (Path(settings.BASE_DIR) / "README.md").read_text(encoding="utf-8").partition("### Over GraphQL\n")[2]
+    section = section.partition("\n### ")[0]
+    bodies = re.findall(r"-d '(\{.*?\n\})'", section, re.DOTALL)
+    key = user_key(cast.alice, cast.account).plaintext
+
+    answers = [_ask({"x-api-key": key}, json.loads(body)).json() for body in bodies]
+
+    assert len(answers) == 2
+    assert all("errors" not in answer for answer in answers)
+    limits = (MAX_COST, MAX_DEPTH, MAX_FIELDS, MAX_ALIASES, MAX_ROOT_FIELDS, MAX_TOKENS)
+    assert re.findall(r"([\d,]+) (?:objects|levels|fields|aliases|tokens)", section) == [
+        f"{limit:,}" for limit in limits
+    ]
+    assert joined.SCHEMA.mutation_type is not None
+    assert set(re.findall(r"`(\w+)`", section.partition("Mutations:")[2].partition(".")[0])) == set(
+        joined.SCHEMA.mutation_type.fields
+    )

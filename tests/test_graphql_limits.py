@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from arizekeys.limits import (
+from arizekeys.complexity import (
     MAX_ALIASES,
     MAX_COST,
     MAX_DEPTH,
