@@ -59,6 +59,32 @@ def sdk(sdk_process: Process, live_server: LiveServer) -> Call:
 
 
 @pytest.fixture(scope="session")
+def toolkit_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """The public toolkit, running."""
+    with running("arize-toolkit", installed(Client.TOOLKIT), tmp_path_factory.mktemp("toolkit-home")) as process:
+        yield process
+
+
+@pytest.fixture
+def toolkit(toolkit_process: Process, live_server: LiveServer) -> Call:
+    """Call the public toolkit: ``toolkit(key, "get_space", name="production")``."""
+    return Call(toolkit_process, live_server)
+
+
+@pytest.fixture(scope="session", params=[Client.TOOLKIT, Client.GQL], ids=["gql 3", "gql 4"])
+def gql_process(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """Gql, running: release 3, which the toolkit brings along, and then release 4."""
+    with running("gql", installed(request.param), tmp_path_factory.mktemp("gql-home")) as process:
+        yield process
+
+
+@pytest.fixture
+def gql(gql_process: Process, live_server: LiveServer) -> Call:
+    """Call gql: ``gql(key, "execute", document="{ viewer { user { name } } }", variables={})``."""
+    return Call(gql_process, live_server)
+
+
+@pytest.fixture(scope="session")
 def ax_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with the profile that README shows, taken in as README says."""
     home = tmp_path_factory.mktemp("ax-home")

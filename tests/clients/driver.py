@@ -52,6 +52,52 @@ def sdk() -> Callable[[Step], Any]:
     return call
 
 
+def toolkit() -> Callable[[Step], Any]:
+    """Call methods of a toolkit client, made for the first organization and space unless ``in_…`` names others."""
+    from arize_toolkit import Client  # type: ignore[import-not-found]  # -- not in our environment
+
+    def call(step: Step) -> Any:
+        arguments = step["arguments"]
+        if step["call"] == "methods":
+            given = {"self", "arize_developer_key", "arize_app_url"}  # here, to every client
+            return {name: [one for one in taken if one not in given] for name, taken in methods(Client)}
+        told = {"arize_developer_key": step["key"], "arize_app_url": f"http://{step['host']}"}
+        if step["call"].startswith("create_with_"):
+            return shown(getattr(Client, step["call"])(**arguments, **told))
+        place = {name: arguments.pop(f"in_{name}", None) for name in ("organization", "space")}
+        client = Client(**place, **told)
+        return shown(client) if step["call"] == "Client" else getattr(client, step["call"])(**arguments)
+
+    def shown(client: Any) -> dict[str, Any]:
+        return {name: getattr(client, name) for name in ("organization", "space", "org_id", "space_id", "space_url")}
+
+    return call
+
+
+def gql() -> Callable[[Step], Any]:
+    """Read the schema, and carry out what fits it: gql looks at a document before it sends it."""
+    from gql import Client  # type: ignore[import-not-found]  # -- not in our environment
+    from gql import gql as parsed
+    from gql.transport.requests import RequestsHTTPTransport  # type: ignore[import-not-found]  # -- as above
+    from graphql import print_schema
+
+    def call(step: Step) -> Any:
+        arguments = step["arguments"]
+        headers = {arguments.get("header", "x-api-key"): step["key"]}
+        transport = RequestsHTTPTransport(url=f"http://{step['host']}/graphql", headers=headers)
+        client = Client(transport=transport, fetch_schema_from_transport=True)
+        if step["call"] == "schema":
+            with client:
+                return print_schema(client.schema)
+        request, variables = parsed(arguments["document"]), arguments.get("variables")
+        if not hasattr(request, "variable_values"):  # release 3
+            return client.execute(request, variable_values=variables)
+        request.variable_values = variables
+        return client.execute(request)
+
+    return call
+
+
 def methods(of: object) -> Iterator[tuple[str, list[str]]]:
     """Tell an object's public methods, and what each takes."""
     for name, method in inspect.getmembers(of, callable):
@@ -59,7 +105,7 @@ def methods(of: object) -> Iterator[tuple[str, list[str]]]:
             yield name, list(inspect.signature(method).parameters)
 
 
-CLIENTS = {"arize": sdk}
+CLIENTS = {"arize": sdk, "arize-toolkit": toolkit, "gql": gql}
 
 
 def plain(value: Any) -> Any:
@@ -72,15 +118,22 @@ def plain(value: Any) -> Any:
     return value
 
 
+def said(value: Any) -> str:
+    """Return what JSON has no word for as text."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
 def told(error: Exception) -> dict[str, Any]:
     """Return what a caller can learn from an exception."""
-    data, headers = getattr(error, "data", None), getattr(error, "headers", None)
+    data: Any = getattr(error, "data", None)
+    headers = getattr(error, "headers", None)
     return {
         "error": [kind.__name__ for kind in type(error).__mro__],
         "text": str(error),
-        "status": getattr(error, "status", None),
-        "problem": None if data is None else data.to_dict(),
+        "status": getattr(error, "status", getattr(error, "code", None)),
+        "problem": data.to_dict() if hasattr(data, "to_dict") else None,
         "body": getattr(error, "body", None),
+        "errors": getattr(error, "errors", None),
         "headers": {} if headers is None else dict(headers.items()),
     }
 
@@ -96,7 +149,7 @@ def main() -> None:
             answer = {"result": plain(call(json.loads(line)))}
         except Exception as error:  # which one it is, is the question
             answer = told(error)
-        answers.write(json.dumps(answer, default=datetime.isoformat) + "\n")
+        answers.write(json.dumps(answer, default=said) + "\n")
         answers.flush()
 
 

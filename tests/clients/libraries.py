@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ class Outcome:
     problem: dict[str, Any] | None = None
     body: str | None = None
     headers: dict[str, str] | None = None
+    errors: list[dict[str, Any]] | None = None  # of GraphQL
 
     def ok(self) -> Any:
         """Return the result of a call that went well."""
@@ -77,3 +79,16 @@ class Call:
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
         return Outcome(**{**answer, "error": tuple(answer.get("error", ()))})
+
+    def left_out(self, pattern: str) -> dict[str, set[str]]:
+        """Tell which methods whose names fit have not been called, or not with all arguments: method -> arguments.
+
+        The client itself is asked what there is.
+        """
+        offered = {name: set(taken) for name, taken in self("unused", "methods").ok().items()}
+        fitting = {name: taken for name, taken in offered.items() if re.fullmatch(pattern, name)}
+        return {
+            name: taken - self.used.get(name, set())
+            for name, taken in fitting.items()
+            if name not in self.used or taken - self.used[name]
+        }
