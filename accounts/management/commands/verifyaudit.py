@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from accounts.chain import Fault, Head, Report, chains, check
+from accounts.chain_file import FileReport, check_lines
 from accounts.management.naming import find_account
 from accounts.management.teaching import TeachingCommand
 from accounts.wire import encode_id
@@ -23,13 +25,16 @@ is wrong. The exit code is 1 then.
 
 What it prints as an account's head is position and hash of the last event. Note it somewhere the database's
 administrator cannot write; --expect says later whether that event is still in its place. Only so is it noticed when
-somebody with all rights over the database rewrites everything from some point on, hashes included."""
+somebody with all rights over the database rewrites everything from some point on, hashes included.
+
+With --file it checks an export instead (NDJSON, of an account admin or the operator), and needs no database."""
 
     examples = """examples:
   manage.py verifyaudit
   manage.py verifyaudit --account "Acme AI"
   manage.py verifyaudit --json | jq -r '.chains[] | "\\(.account) \\(.head)"' >> /mnt/elsewhere/heads
   manage.py verifyaudit --expect 1204:5ae0…c3 --expect 88:0f1d…77
+  manage.py verifyaudit --file audit-2027-01-31.ndjson
 
 It only reads, a portion at a time, and can run beside everything else. Events that are written meanwhile are left for
 the next run."""
@@ -44,25 +49,43 @@ the next run."""
             metavar="POSITION:HASH",
             help="a head noted earlier, which must still be in a chain that is checked; can be repeated",
         )
+        parser.add_argument("--file", type=Path, metavar="EXPORT", help="check an exported file, and nothing else")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Check chain by chain, and fail in the end if one is broken."""
         noted = {_head(text) for text in options["expect"]}
-        account = None if options["account"] is None else find_account(options["account"])
         missing = set(noted)
+        if options["file"]:
+            self._check_file(options["file"], noted, missing, as_json=options["json"])
+            return
+        account = None if options["account"] is None else find_account(options["account"])
         reports = []
         for number in chains(account):
             reports.append(check(number, expected=missing))
             if not options["json"]:
                 self.stdout.write("\n".join(_told(reports[-1])))
         broken = [report for report in reports if report.fault]
-        if options["json"]:
-            self.print_json(
-                {
-                    "chains": [_described(report) for report in reports],
-                    "expected": [{"head": str(head), "found": head not in missing} for head in sorted(noted)],
-                }
-            )
+        described = {"chains": [_described(report) for report in reports]}
+        self._conclude(described, noted, missing, broken=bool(broken), as_json=options["json"])
+
+    def _check_file(self, path: Path, noted: set[Head], missing: set[Head], *, as_json: bool) -> None:
+        try:
+            with path.open(encoding="utf-8") as lines:
+                report = check_lines(lines, expected=missing)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+            raise CommandError(f"{path} cannot be read: {reason}.") from error
+        if not as_json:
+            self.stdout.write("\n".join(_told_of_file(path, report)))
+        described = {"file": str(path), **_described_file(report)}
+        self._conclude(described, noted, missing, broken=report.fault is not None, as_json=as_json)
+
+    def _conclude(
+        self, described: dict[str, Any], noted: set[Head], missing: set[Head], *, broken: bool, as_json: bool
+    ) -> None:
+        if as_json:
+            found = [{"head": str(head), "found": head not in missing} for head in sorted(noted)]
+            self.print_json(described | {"expected": found})
             if broken or missing:
                 raise SystemExit(1)
             return
@@ -73,10 +96,28 @@ the next run."""
 
 
 def _told(report: Report) -> list[str]:
-    count = "1 event" if report.good.position == 1 else f"{report.good.position} events"
+    count = _events(report.good.position)
     if report.fault is None:
         return [f"{report.account_name}: {count}, unbroken. Head {report.good}"]
     return [f"{report.account_name}: broken after {count}. Head up to there {report.good}", f"  {_said(report.fault)}"]
+
+
+def _told_of_file(path: Path, report: FileReport) -> list[str]:
+    count = _events(report.events)
+    if report.fault is not None:
+        return [f"{path}: broken after {count}.", f"  {_said(report.fault)}"]
+    if report.newest is None:
+        return [f"{path}: no event."]
+    if report.gaps:
+        gaps = "1 gap" if report.gaps == 1 else f"{report.gaps} gaps"
+        whole = f"each as it was written, with {gaps} between them, as a filter leaves"
+    else:
+        whole = f"unbroken from position {report.oldest} to {report.newest.position}"
+    return [f"{path}: {count}, {whole}. Head {report.newest}"]
+
+
+def _events(count: int) -> str:
+    return "1 event" if count == 1 else f"{count} events"
 
 
 def _said(fault: Fault) -> str:
@@ -85,20 +126,33 @@ def _said(fault: Fault) -> str:
     return f"{which} {fault.position}{when}: {fault.what}."
 
 
+def _described_file(report: FileReport) -> dict[str, Any]:
+    return {
+        "events": report.events,
+        "head": str(report.newest) if report.newest else None,
+        "gaps": report.gaps,
+        "fault": _described_fault(report.fault),
+    }
+
+
 def _described(report: Report) -> dict[str, Any]:
-    fault = report.fault
     return {
         "account": report.account_name,
         "account_id": encode_id("Account", report.account_id) if report.account_id else None,
         "events": report.good.position,
         "head": str(report.good),
-        "fault": fault
-        and {
-            "event": encode_id("AuditEvent", fault.number) if fault.number else None,
-            "position": fault.position,
-            "at": f"{fault.at}Z" if fault.at else None,
-            "what": fault.what,
-        },
+        "fault": _described_fault(report.fault),
+    }
+
+
+def _described_fault(fault: Fault | None) -> dict[str, Any] | None:
+    if fault is None:
+        return None
+    return {
+        "event": encode_id("AuditEvent", fault.number) if fault.number else None,
+        "position": fault.position,
+        "at": f"{fault.at}Z" if fault.at else None,
+        "what": fault.what,
     }
 
 
