@@ -80,6 +80,8 @@ class DeletionForm(forms.Form):
     def __init__(self, *args: Any, scope: Organization | Space, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.scope = scope
+        if self.errors:
+            self.fields["name"].widget.attrs["autofocus"] = True
 
     def clean_name(self) -> str:
         """Compare with the name, letter by letter."""
