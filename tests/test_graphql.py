@@ -19,13 +19,16 @@ from pytest_django import Settings
 from accounts.models import Account, AuditEvent, Space
 from accounts.people import remove_person
 from accounts.schema.relay import told
+from accounts.wire import encode_id
 from apikeys import tokens
+from apikeys.lifecycle import NewKey
 from apikeys.models import ApiKey
 from arizekeys import schema as joined
 from arizekeys.complexity import MAX_ALIASES, MAX_COST, MAX_DEPTH, MAX_FIELDS, MAX_ROOT_FIELDS, MAX_TOKENS
 from tests.asking import GRAPHQL, Asker, asker
 from tests.cast import Cast
 from tests.factories import service_key, user_key
+from tests.test_secrets import everything_stored
 
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse as Answer
@@ -525,6 +528,27 @@ def test_refusals_that_matter_are_recorded_with_their_operation(cast: Cast) -> N
 
     (event,) = AuditEvent.objects.filter(actor_id=cast.charlie.pk, outcome="REFUSED")
     assert (event.tag, event.operation_name, event.door) == ("organization:create", "createOrganization", "graphql")
+
+
+def test_secrets_are_in_the_answer_and_nowhere_else(cast: Cast, caplog: pytest.LogCaptureFixture) -> None:
+    """Security 3 and 41, for what is made and used through this door."""
+    caplog.set_level(logging.DEBUG)
+    alice = asker(cast.alice)
+    text = """mutation($space: ID!) { one: createUserApiKey(input: {name: "one"}) { apiKey }
+      two: createServiceApiKey(input: {name: "two", spaceId: $space}) { apiKey } }"""
+
+    made = alice.data(text, space=encode_id("Space", cast.production.pk))
+    secrets = [one["apiKey"] for one in made.values()]
+    refresh = "mutation($id: ID!) { refreshApiKey(input: {apiKeyId: $id}) { apiKey } }"
+    again = alice.data(refresh, id=ApiKey.objects.get(name="two").wire_id)["refreshApiKey"]["apiKey"]
+    secrets.append(again)
+    assert Asker(NewKey(ApiKey.objects.get(name="two"), again)).post(VIEWER).status_code == 200
+
+    stored, logged = everything_stored(), "\n".join(record.getMessage() for record in caplog.records)
+    for secret in secrets:
+        assert secret[15:58] not in stored
+        assert secret[15:58] not in logged
+    assert "createServiceApiKey" in stored  # the search does look where operations are
 
 
 # README

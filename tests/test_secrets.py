@@ -24,7 +24,7 @@ from tests.factories import user_key
 pytestmark = pytest.mark.django_db
 
 
-def _everything_stored() -> str:
+def everything_stored() -> str:
     """Return every value of every table as text, bytes as hex: what a dump of the database would show."""
     text = []
     with connection.cursor() as cursor:
@@ -50,7 +50,7 @@ def test_secret_is_stored_nowhere_and_logged_nowhere(
         client.post("/v2/api-keys", data={"name": key}, headers={"Authorization": f"Bearer {key}"})
         logging.getLogger("anything").warning("somebody logs %s", key)
 
-    stored = _everything_stored()
+    stored = everything_stored()
     # The records as the handlers of the shipped logging configuration would write them.
     line = logging.Formatter("%(message)s")
     logged = "\n".join(line.format(record) for record in caplog.records if RedactKeys().filter(record))

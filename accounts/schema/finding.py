@@ -100,10 +100,10 @@ def _people(inquiry: Inquiry, scopes: list[S], wanted: People) -> QuerySet[Accou
     rows = let_in(inquiry.actor.require_account(), model)
     if wanted.kind is not None:
         rows = rows.filter(user__kind=wanted.kind)
-    if wanted.kind != UserKind.PERSON:
+    if wanted.kind != UserKind.PERSON and not inquiry.standing.is_account_admin:
         bots = visible_bots(inquiry.actor, inquiry.standing)
-        if model is Space and inquiry.actor.user is not None:
-            readable = permitted(inquiry.actor.user, Permission.SERVICE_KEY_READ, Space)
+        if model is Space:
+            readable = permitted(inquiry.me, Permission.SERVICE_KEY_READ, Space)
             bots &= Q(Exists(readable.filter(pk=OuterRef(OuterRef("pk")))))
         rows = rows.filter(is_person | bots)
     if wanted.search:

@@ -336,8 +336,10 @@ def test_members_of_an_organization(crowd: Cast) -> None:
 
     found = asker(crowd.bob).data(text, id=encode_id("Organization", crowd.research.pk))["node"]
     mine = asker(crowd.erin).data(text, id=encode_id("Organization", crowd.research.pk))["node"]
+    alices = asker(crowd.alice).data(text, id=encode_id("Organization", crowd.research.pk))["node"]
 
     assert found is None
+    assert alices == mine
     assert [
         (one["user"]["name"], one["role"], one["effectiveRole"], one["membership"])
         for one in nodes(mine["accountOrganizationUsers"])
