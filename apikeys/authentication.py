@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from urllib.parse import unquote
 
@@ -23,6 +24,7 @@ from apikeys.verification import verify
 REALM = "arizekeys"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _KEPT_OF_BODY = 4_000
+_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -129,9 +131,13 @@ def client_name(request: HttpRequest) -> str:
 
 
 def operation_of(request: HttpRequest) -> Operation:
-    """Describe a REST request for the audit trail: method and route, and the body of a writing one."""
+    """Describe a REST request for the audit trail: method and route, and the body of a writing one.
+
+    The route is spelled as the API's documentation does, ``/v2/users/{user_id}``: people filter by it.
+    """
     kind = "QUERY" if request.method in _READING else "MUTATION"
     route = request.resolver_match.route if request.resolver_match else request.path.lstrip("/")
+    route = _PARAMETER.sub(r"{\1}", route)
     text = "" if kind == "QUERY" else _legible(request.body.decode("utf-8", "replace"))[:_KEPT_OF_BODY]
     return Operation(kind=kind, name=f"{request.method} /{route}", text=text.replace("\x00", ""))
 

@@ -195,14 +195,14 @@ def test_operations_are_filtered_as_they_are_shown(cast: Cast, ask: Ask) -> None
     wrote(cast, cast.bob, Tag.SPACE_CREATED, kind="MUTATION", name="POST /v2/spaces")
     wrote(cast, cast.bob, Tag.SPACE_CREATED)
     wrote(cast, cast.bob, Tag.AUDIT_EXPORTED)
-    wrote(cast, cast.bob, Tag.KEY_REVOKED, kind="MUTATION", name="PUT /v2/api-keys/<str:api_key_id>/revoke")
+    wrote(cast, cast.bob, Tag.KEY_REVOKED, kind="MUTATION", name="PUT /v2/api-keys/{api_key_id}/revoke")
     wrote(cast, cast.bob, Tag.AUDIT_EXPORTED, kind="MUTATION", name="POST /v2/audit-logs/export")
 
     shown = [(entry["operation_type"], entry["operation_name"]) for entry in ask().json()["logs"]]
 
     assert shown == [
         ("MUTATION", "POST /v2/audit-logs/export"),
-        ("MUTATION", "PUT /v2/api-keys/<str:api_key_id>/revoke"),
+        ("MUTATION", "PUT /v2/api-keys/{api_key_id}/revoke"),
         ("QUERY", "audit:export"),
         ("MUTATION", "space:create"),
         ("MUTATION", "POST /v2/spaces"),

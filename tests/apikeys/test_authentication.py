@@ -357,6 +357,15 @@ def test_audit_names_the_request(cast: Cast, client: Client, bobs: NewKey) -> No
     assert event.operation_text == '{"key_type": "USER", "name": "n"}'
 
 
+def test_audit_spells_addresses_as_the_documentation_does(cast: Cast, client: Client, bobs: NewKey) -> None:
+    own = user_key(cast.bob, cast.account)
+
+    client.put(f"{LIST}/{own.key.wire_id}/revoke", headers={"authorization": f"Bearer {bobs.plaintext}"})
+
+    event = AuditEvent.objects.filter(tag="key:revoke").latest("pk")
+    assert event.operation_name == "PUT /v2/api-keys/{api_key_id}/revoke"
+
+
 def test_key_pasted_into_a_body_is_kept_nowhere(cast: Cast, client: Client, bobs: NewKey) -> None:  # security 3
     headers = {"authorization": f"Bearer {bobs.plaintext}"}
 
