@@ -25,8 +25,9 @@ from accounts.verbs import verb
 from accounts.vocabulary import Permission
 
 MAX_DESCRIPTION = 1000
-# Contract rest-v2 §9.1: letters and digits of ASCII, blanks, and these.
-_NAME = re.compile(r"[A-Za-z0-9 \-_.,()\[\]'\"/:\\&@#$%!?+=]+")
+# Contract rest-v2 §9.1: letters and digits of ASCII, blanks, and these. The inside of a class, for any kind of regex.
+LETTERS = r"""A-Za-z0-9\-_.,()\[\]'"/:\\&@#$%!?+="""
+_NAME = re.compile(f"[{LETTERS} ]+")
 _LEVEL_WORDS = {level: level.value.capitalize() for level in Level}
 
 

@@ -19,6 +19,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.rest.problems import KINDS
+from accounts.rest.shapes import AtLeastOne
 from apikeys.authentication import ApiKeyAuthentication
 
 
@@ -49,7 +50,8 @@ class ClosedObjects(OpenApiSerializerExtension):  # type: ignore[no-untyped-call
         found: dict[str, Any] = auto_schema._map_serializer(  # type: ignore[no-untyped-call]
             self.target, direction, bypass_extensions=True
         )
-        return {**found, "additionalProperties": False}
+        least = {"minProperties": 1} if isinstance(self.target, AtLeastOne) else {}
+        return {**found, **least, "additionalProperties": False}
 
 
 class Document(APIView):

@@ -30,7 +30,7 @@ from accounts.tenancy import change_organization, create_organization, delete_or
 from accounts.wire import encode_id
 
 _TAG = "Organizations"
-_PATH = {"organization_id": "The organization's ID."}
+_PATH = {"organization_id": "Organization"}
 
 
 class OrganizationList(Endpoint):
@@ -172,7 +172,7 @@ class OrganizationMember(Endpoint):
         tag=_TAG,
         summary="Remove somebody from an organization",
         text="And from all of its spaces. No body.",
-        path=_PATH | {"user_id": "The user's ID."},
+        path=_PATH | {"user_id": "User"},
         success=(204, None),
         problems=(400, 401, 403, 404, 429),
     )

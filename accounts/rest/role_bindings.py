@@ -37,7 +37,7 @@ from accounts.vocabulary import Permission
 from accounts.wire import decode_id, encode_id
 
 _TAG = "Role bindings"
-_PATH = {"binding_id": "The role binding's ID."}
+_PATH = {"binding_id": "RoleBinding"}
 # A project's id says Model (contract rest-v2 §3.1).
 _ID_TYPE = {"SPACE": "Space", "PROJECT": "Model"}
 

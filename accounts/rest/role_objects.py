@@ -15,7 +15,7 @@ from rest_framework import serializers
 from accounts.actors import Actor
 from accounts.errors import NotAllowed, NotFound
 from accounts.models import Role
-from accounts.rest.shapes import Absent, OneOf, Shape, WireId
+from accounts.rest.shapes import Absent, IdOut, OneOf, Shape, WireId
 from accounts.roles import PREDEFINED, Level, RoleName
 from accounts.wire import encode_id
 
@@ -35,32 +35,32 @@ def _names(level: Level) -> list[str]:
 class PredefinedAccountRole(Shape):
     """A predefined role of the account."""
 
-    type = OneOf(["PREDEFINED"])
-    name = OneOf(_names(Level.ACCOUNT))
+    type = OneOf(["PREDEFINED"], help_text="It is a predefined role.")
+    name = OneOf(_names(Level.ACCOUNT), help_text="Which one.")
 
 
 class PredefinedOrganizationRole(Shape):
     """A predefined role in an organization."""
 
-    type = OneOf(["PREDEFINED"])
-    name = OneOf(_names(Level.ORGANIZATION))
+    type = OneOf(["PREDEFINED"], help_text="It is a predefined role.")
+    name = OneOf(_names(Level.ORGANIZATION), help_text="Which one.")
 
 
 class PredefinedSpaceRole(Shape):
     """A predefined role in a space."""
 
-    type = OneOf(["PREDEFINED"])
-    name = OneOf(_names(Level.SPACE))
+    type = OneOf(["PREDEFINED"], help_text="It is a predefined role.")
+    name = OneOf(_names(Level.SPACE), help_text="Which one.")
 
 
 class CustomRole(Shape):
     """A role of the account's own."""
 
-    type = OneOf(["CUSTOM"])
+    type = OneOf(["CUSTOM"], help_text="It is one of the account's own.")
     id = WireId("Role")
 
 
-class _RoleField(serializers.Field[RoleChoice, Any, Any, Any]):
+class RoleField(serializers.Field[RoleChoice, Any, Any, Any]):
     """A role object: which of the two shapes it has, ``type`` says."""
 
     predefined: ClassVar[type[Shape]]
@@ -85,7 +85,8 @@ class _RoleField(serializers.Field[RoleChoice, Any, Any, Any]):
         raise NotImplementedError
 
 
-def _role_schema(name: str, predefined: type[Shape]) -> Any:
+def role_schema(name: str, predefined: type[Shape]) -> Any:
+    """Return how a role object is described."""
     return PolymorphicProxySerializer(
         component_name=name,
         serializers={"PREDEFINED": predefined, "CUSTOM": CustomRole},
@@ -93,22 +94,22 @@ def _role_schema(name: str, predefined: type[Shape]) -> Any:
     )
 
 
-@extend_schema_field(_role_schema("AccountRole", PredefinedAccountRole))
-class AccountRoleField(_RoleField):
+@extend_schema_field(role_schema("AccountRole", PredefinedAccountRole))
+class AccountRoleField(RoleField):
     """A role of the account."""
 
     predefined = PredefinedAccountRole
 
 
-@extend_schema_field(_role_schema("OrganizationRole", PredefinedOrganizationRole))
-class OrganizationRoleField(_RoleField):
+@extend_schema_field(role_schema("OrganizationRole", PredefinedOrganizationRole))
+class OrganizationRoleField(RoleField):
     """A role in an organization."""
 
     predefined = PredefinedOrganizationRole
 
 
-@extend_schema_field(_role_schema("SpaceRole", PredefinedSpaceRole))
-class SpaceRoleField(_RoleField):
+@extend_schema_field(role_schema("SpaceRole", PredefinedSpaceRole))
+class SpaceRoleField(RoleField):
     """A role in a space."""
 
     predefined = PredefinedSpaceRole
@@ -117,9 +118,9 @@ class SpaceRoleField(_RoleField):
 class RoleOut(Absent):
     """A role somebody has."""
 
-    type = serializers.ChoiceField(["PREDEFINED", "CUSTOM"])
-    name = serializers.CharField()
-    id = serializers.CharField(required=False, help_text="Of a custom role.")
+    type = serializers.ChoiceField(["PREDEFINED", "CUSTOM"], help_text="Whether it comes with the product.")
+    name = serializers.CharField(help_text="What it is called: ADMIN, or of a custom role what its makers chose.")
+    id = IdOut("Role", required=False, help_text="Of a custom role alone: its ID.")
 
     def to_representation(self, instance: Role) -> dict[str, Any]:
         """Dress a row of the roles table."""

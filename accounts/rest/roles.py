@@ -15,7 +15,7 @@ from accounts.rest.endpoint import Endpoint, paged, path_id
 from accounts.rest.serializers import ChangeRole, CreateRole, RolePage, RoleQuery, RoleRowOut
 
 _TAG = "Roles"
-_PATH = {"role_id": "The role's ID."}
+_PATH = {"role_id": "Role"}
 _EXPORTER = {
     "name": "Exporter",
     "description": "Reads datasets and nothing else.",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.changes import MAX_NAME
-from accounts.custom_roles import MAX_DESCRIPTION, wire_name_of
+from accounts.custom_roles import LETTERS, MAX_DESCRIPTION, wire_name_of
 from accounts.invitations import InviteMode, Status, status_of
 from accounts.models import AccountBinding, Role
 from accounts.rest.role_objects import AccountRoleField, OrganizationRoleField, RoleOut, SpaceRoleField
@@ -18,6 +19,7 @@ from accounts.rest.shapes import (
     Flag,
     IdOut,
     Many,
+    Name,
     OneOf,
     PageQuery,
     Pagination,
@@ -31,6 +33,46 @@ from accounts.vocabulary import Permission
 # What a binding can be on; projects come with the workflows that fill them.
 RESOURCE_TYPES = ("SPACE", "PROJECT")
 _MAX_COLOR = 32
+_ROLE_NAME = (
+    "Unique in the account. ASCII letters, digits, blanks, and - _ . , ( ) [ ] ' \" / : \\ & @ # $ % ! ? + = only; "
+    "blanks around it are taken off."
+)
+
+
+class Email(Text):
+    """An e-mail address; whether it is one that mail can be sent to, the verb says."""
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """What the OpenAPI document says of it besides."""
+        return {"format": "email"}
+
+
+class ResourceId(Text):
+    """The ID of what has the type that is stated beside it."""
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """What the OpenAPI document says of it besides."""
+        return {"format": "resource-id"}
+
+
+class RoleName(Name):
+    """The name of a custom role, of the letters that such names are made of."""
+
+    default_error_messages = {"letters": "Letters and digits without accents, blanks and a few signs only."}
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """What the OpenAPI document says of it besides."""
+        return {"pattern": f"^ *[{LETTERS}][{LETTERS} ]*$"}
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the string as it came."""
+        text = super().to_internal_value(data)
+        if re.fullmatch(f"[{LETTERS} ]+", text) is None:
+            self.fail("letters")
+        return text
 
 
 class OrganizationQuery(PageQuery):
@@ -53,23 +95,31 @@ class SpaceQuery(PageQuery):
 class CreateOrganization(Shape):
     """A new organization."""
 
-    name = Text(max_length=MAX_NAME)
-    description = Text(max_length=MAX_DESCRIPTION, allow_blank=True, required=False, multiline=True)
+    name = Name(max_length=MAX_NAME, help_text="Unique in the account. Blanks around it are taken off.")
+    description = Text(
+        max_length=MAX_DESCRIPTION, allow_blank=True, required=False, multiline=True, help_text="What it is for."
+    )
 
 
 class ChangeOrganization(AtLeastOne):
     """What shall be different about an organization."""
 
-    name = Text(max_length=MAX_NAME, required=False)
+    name = Name(max_length=MAX_NAME, required=False, help_text="Unique in the account. Blanks around it are taken off.")
     description = Text(
-        max_length=MAX_DESCRIPTION, allow_blank=True, allow_null=True, required=False, multiline=True, null_as=""
+        max_length=MAX_DESCRIPTION,
+        allow_blank=True,
+        allow_null=True,
+        required=False,
+        multiline=True,
+        null_as="",
+        help_text="What it is for; `null` for nothing.",
     )
 
 
 class AddOrganizationMember(Shape):
     """Who shall be in an organization, as what."""
 
-    user_id = WireId("User")
+    user_id = WireId("User", help_text="Somebody in the account.")
     role = OrganizationRoleField(help_text="Not above your own. ANNOTATOR for Annotators of the account alone.")
 
 
@@ -77,9 +127,9 @@ class OrganizationOut(serializers.Serializer[Any]):
     """An organization."""
 
     id = IdOut("Organization", source="pk")
-    name = serializers.CharField()
-    description = serializers.CharField()
-    created_at = serializers.DateTimeField()
+    name = serializers.CharField(help_text="Its name, unique in the account.")
+    description = serializers.CharField(help_text="What it is for; may be empty.")
+    created_at = serializers.DateTimeField(help_text="When it was made.")
 
 
 class OrganizationMemberOut(serializers.Serializer[Any]):
@@ -88,40 +138,55 @@ class OrganizationMemberOut(serializers.Serializer[Any]):
     id = IdOut("OrganizationMembership", source="pk")
     user_id = IdOut("User")
     organization_id = IdOut("Organization", source="content_object_id")
-    role = RoleOut()
+    role = RoleOut(help_text="What the user is there.")
 
 
 class IntegrationIn(Shape):
     """The model a space shall use by default."""
 
-    integration_id = Text(max_length=200)
-    model_name = Text(max_length=MAX_NAME)
+    integration_id = Text(max_length=200, help_text="The integration's ID.")
+    model_name = Text(max_length=MAX_NAME, help_text="The model, by the name the integration knows it by.")
 
 
 class RuntimeIn(Shape):
     """Where the agents of a space shall run by default."""
 
-    integration_id = Text(max_length=200)
+    integration_id = Text(max_length=200, help_text="The integration's ID.")
 
 
 class CreateSpace(Shape):
     """A new space."""
 
-    name = Text(max_length=MAX_NAME)
-    organization_id = WireId("Organization")
-    description = Text(max_length=MAX_DESCRIPTION, allow_blank=True, required=False, multiline=True)
+    name = Name(max_length=MAX_NAME, help_text="Unique in the organization. Blanks around it are taken off.")
+    organization_id = WireId("Organization", help_text="The organization it shall be in.")
+    description = Text(
+        max_length=MAX_DESCRIPTION, allow_blank=True, required=False, multiline=True, help_text="What it is for."
+    )
     is_private = Flag(required=False, help_text="Left out: public.")
 
 
 class ChangeSpace(AtLeastOne):
     """What shall be different about a space."""
 
-    name = Text(max_length=MAX_NAME, required=False)
-    description = Text(max_length=MAX_DESCRIPTION, allow_null=True, required=False, multiline=True, null_as="")
-    is_private = Flag(required=False)
-    ml_models_enabled = Flag(required=False)
-    gradient_start_color = Text(max_length=_MAX_COLOR, allow_blank=True, required=False)
-    gradient_end_color = Text(max_length=_MAX_COLOR, allow_blank=True, required=False)
+    name = Name(
+        max_length=MAX_NAME, required=False, help_text="Unique in the organization. Blanks around it are taken off."
+    )
+    description = Text(
+        max_length=MAX_DESCRIPTION,
+        allow_null=True,
+        required=False,
+        multiline=True,
+        null_as="",
+        help_text="What it is for; `null` for nothing.",
+    )
+    is_private = Flag(required=False, help_text="Only members, and the admins above, get in.")
+    ml_models_enabled = Flag(required=False, help_text="Whether clients offer ML models in it.")
+    gradient_start_color = Text(
+        max_length=_MAX_COLOR, allow_blank=True, required=False, help_text="Where the colours it is shown in begin."
+    )
+    gradient_end_color = Text(
+        max_length=_MAX_COLOR, allow_blank=True, required=False, help_text="Where the colours it is shown in end."
+    )
     default_llm_integration = IntegrationIn(
         allow_null=True, required=False, help_text="There are no integrations yet: only `null` can be given."
     )
@@ -133,7 +198,7 @@ class ChangeSpace(AtLeastOne):
 class AddSpaceMember(Shape):
     """Who shall be in a space, as what."""
 
-    user_id = WireId("User")
+    user_id = WireId("User", help_text="Somebody in the space's organization.")
     role = SpaceRoleField(help_text="Not above your own. ANNOTATOR for Annotators of the account alone.")
 
 
@@ -143,20 +208,20 @@ class SpaceMemberOut(serializers.Serializer[Any]):
     id = IdOut("SpaceMembership", source="pk")
     user_id = IdOut("User")
     space_id = IdOut("Space", source="content_object_id")
-    role = RoleOut()
+    role = RoleOut(help_text="What the user is there.")
 
 
 class IntegrationOut(serializers.Serializer[Any]):
     """The model a space uses by default."""
 
-    integration_id = serializers.CharField()
-    model_name = serializers.CharField()
+    integration_id = serializers.CharField(help_text="The integration's ID.")
+    model_name = serializers.CharField(help_text="The model, by the name the integration knows it by.")
 
 
 class RuntimeOut(serializers.Serializer[Any]):
     """Where the agents of a space run by default."""
 
-    integration_id = serializers.CharField()
+    integration_id = serializers.CharField(help_text="The integration's ID.")
 
 
 class SpaceOut(serializers.Serializer[Any]):
@@ -164,30 +229,34 @@ class SpaceOut(serializers.Serializer[Any]):
 
     id = IdOut("Space", source="pk")
     organization_id = IdOut("Organization")
-    name = serializers.CharField()
-    description = serializers.CharField()
-    created_at = serializers.DateTimeField()
-    is_private = serializers.BooleanField()
-    ml_models_enabled = serializers.BooleanField()
-    gradient_start_color = serializers.CharField()
-    gradient_end_color = serializers.CharField()
+    name = serializers.CharField(help_text="Its name, unique in its organization.")
+    description = serializers.CharField(help_text="What it is for; may be empty.")
+    created_at = serializers.DateTimeField(help_text="When it was made.")
+    is_private = serializers.BooleanField(help_text="Whether only members, and the admins above, get in.")
+    ml_models_enabled = serializers.BooleanField(help_text="Whether clients offer ML models in it.")
+    gradient_start_color = serializers.CharField(help_text="Where the colours it is shown in begin; may be empty.")
+    gradient_end_color = serializers.CharField(help_text="Where the colours it is shown in end; may be empty.")
     # Clients expect these two; nothing can be set there yet.
-    default_llm_integration = IntegrationOut(default=None, allow_null=True)
-    default_agent_runtime = RuntimeOut(default=None, allow_null=True)
+    default_llm_integration = IntegrationOut(
+        default=None, allow_null=True, help_text="The model it uses by default; `null` for none."
+    )
+    default_agent_runtime = RuntimeOut(
+        default=None, allow_null=True, help_text="Where its agents run by default; `null` for nowhere."
+    )
 
 
 class OrganizationPage(serializers.Serializer[Any]):
     """One page of organizations."""
 
-    organizations = OrganizationOut(many=True)
-    pagination = Pagination()
+    organizations = OrganizationOut(many=True, help_text="The organizations.")
+    pagination = Pagination(help_text="Whether there is more.")
 
 
 class SpacePage(serializers.Serializer[Any]):
     """One page of spaces."""
 
-    spaces = SpaceOut(many=True)
-    pagination = Pagination()
+    spaces = SpaceOut(many=True, help_text="The spaces.")
+    pagination = Pagination(help_text="Whether there is more.")
 
 
 class UserQuery(PageQuery):
@@ -204,29 +273,34 @@ class UserQuery(PageQuery):
 class CreateUser(Shape):
     """An invitation."""
 
-    name = Text(max_length=MAX_NAME)
-    email = Text(max_length=MAX_NAME)
+    name = Name(max_length=MAX_NAME, help_text="As others shall see it. Blanks around it are taken off.")
+    email = Email(max_length=MAX_NAME, help_text="Where the person receives mail, and signs in with.")
     role = AccountRoleField(help_text="Members may give MEMBER and ANNOTATOR only; no custom roles.")
-    invite_mode = OneOf(InviteMode.values)
+    invite_mode = OneOf(InviteMode.values, help_text="How the person comes in.")
 
 
 class ChangeUser(AtLeastOne):
     """What shall be different about a person."""
 
-    name = Text(max_length=MAX_NAME, required=False)
+    name = Name(
+        max_length=MAX_NAME, required=False, help_text="As others shall see it. Blanks around it are taken off."
+    )
     is_developer = Flag(required=False, help_text="May make and refresh keys. Account admins only.")
 
 
 class UserOut(serializers.Serializer[Any]):
-    """A person in an account: needs a membership, and ``at`` in its context."""
+    """A person in the account."""
 
+    # Dresses a membership, and needs ``at`` in its context.
     id = IdOut("User", source="user_id")
-    name = serializers.CharField(source="user.name")
-    email = serializers.CharField(source="user.email")
-    created_at = serializers.DateTimeField(source="user.created_at")
-    status = serializers.SerializerMethodField()
-    role = RoleOut()
-    is_developer = serializers.BooleanField()
+    name = serializers.CharField(source="user.name", help_text="As others see it.")
+    email = serializers.EmailField(source="user.email", help_text="Where the person receives mail, and signs in with.")
+    created_at = serializers.DateTimeField(source="user.created_at", help_text="When the person was first invited.")
+    status = serializers.SerializerMethodField(
+        help_text="ACTIVE: has come in. INVITED: has not yet. EXPIRED: has not in time."
+    )
+    role = RoleOut(help_text="What the person is in the account.")
+    is_developer = serializers.BooleanField(help_text="Whether the person may make and refresh keys.")
 
     @extend_schema_field(serializers.ChoiceField(Status.values))
     def get_status(self, membership: AccountBinding) -> str:
@@ -237,17 +311,17 @@ class UserOut(serializers.Serializer[Any]):
 class CreatedUser(UserOut):
     """A person who was just invited."""
 
-    invite_mode = serializers.ChoiceField(InviteMode.values, read_only=True)
+    invite_mode = serializers.ChoiceField(InviteMode.values, help_text="How the person comes in.")
     temporary_password = serializers.CharField(
-        read_only=True, required=False, help_text="With TEMPORARY_PASSWORD alone. Shown here and never again."
+        required=False, help_text="With TEMPORARY_PASSWORD alone. Shown here and never again."
     )
 
 
 class UserPage(serializers.Serializer[Any]):
     """One page of people."""
 
-    users = UserOut(many=True)
-    pagination = Pagination()
+    users = UserOut(many=True, help_text="The people.")
+    pagination = Pagination(help_text="Whether there is more.")
 
 
 class RoleQuery(PageQuery):
@@ -259,21 +333,33 @@ class RoleQuery(PageQuery):
 class CreateRole(Shape):
     """A new custom role."""
 
-    name = Text(
-        max_length=MAX_NAME,
-        help_text="ASCII letters, digits, blanks, and - _ . , ( ) [ ] ' \" / : \\ & @ # $ % ! ? + =",
+    name = RoleName(max_length=MAX_NAME, help_text=_ROLE_NAME)
+    permissions = Many(
+        OneOf([one.value for one in Permission]), max_length=2 * len(Permission), help_text="What it permits."
     )
-    permissions = Many(OneOf([one.value for one in Permission]), max_length=2 * len(Permission))
-    description = Text(max_length=MAX_DESCRIPTION, allow_blank=True, required=False, multiline=True)
+    description = Text(
+        max_length=MAX_DESCRIPTION, allow_blank=True, required=False, multiline=True, help_text="What it is for."
+    )
 
 
 class ChangeRole(AtLeastOne):
     """What shall be different about a custom role."""
 
-    name = Text(max_length=MAX_NAME, required=False)
-    permissions = Many(OneOf([one.value for one in Permission]), max_length=2 * len(Permission), required=False)
+    name = RoleName(max_length=MAX_NAME, required=False, help_text=_ROLE_NAME)
+    permissions = Many(
+        OneOf([one.value for one in Permission]),
+        max_length=2 * len(Permission),
+        required=False,
+        help_text="What it shall permit, in place of all it permits now.",
+    )
     description = Text(
-        max_length=MAX_DESCRIPTION, allow_blank=True, allow_null=True, required=False, multiline=True, null_as=""
+        max_length=MAX_DESCRIPTION,
+        allow_blank=True,
+        allow_null=True,
+        required=False,
+        multiline=True,
+        null_as="",
+        help_text="What it is for; `null` for nothing.",
     )
 
 
@@ -282,11 +368,13 @@ class RoleRowOut(Absent):
 
     id = IdOut("Role", source="pk")
     name = serializers.SerializerMethodField(help_text="Of a predefined role, with its level: Space Admin.")
-    description = serializers.CharField(required=False)
-    permissions = serializers.ListField(child=serializers.ChoiceField([one.value for one in Permission]))
-    is_predefined = serializers.BooleanField()
-    created_at = serializers.DateTimeField()
-    updated_at = serializers.DateTimeField()
+    description = serializers.CharField(required=False, help_text="What it is for. Absent: nobody has said.")
+    permissions = serializers.ListField(
+        child=serializers.ChoiceField([one.value for one in Permission]), help_text="What it permits."
+    )
+    is_predefined = serializers.BooleanField(help_text="Whether it comes with the product; such roles never change.")
+    created_at = serializers.DateTimeField(help_text="When it was made.")
+    updated_at = serializers.DateTimeField(help_text="When it was last changed.")
 
     def get_name(self, role: Role) -> str:
         """Return the name that tells the role from all others."""
@@ -296,30 +384,30 @@ class RoleRowOut(Absent):
 class RolePage(serializers.Serializer[Any]):
     """One page of roles."""
 
-    roles = RoleRowOut(many=True)
-    pagination = Pagination()
+    roles = RoleRowOut(many=True, help_text="The roles.")
+    pagination = Pagination(help_text="Whether there is more.")
 
 
 class RoleBindingQuery(PageQuery):
     """Which bindings to list."""
 
-    resource_type = OneOf(RESOURCE_TYPES)
+    resource_type = OneOf(RESOURCE_TYPES, help_text="What the bindings are on.")
     user_id = WireId("User", required=False, help_text="Of this user only; of a service key, its bot.")
 
 
 class CreateRoleBinding(Shape):
     """Which role a user shall have where."""
 
-    role_id = WireId("Role")
+    role_id = WireId("Role", help_text="A role for spaces, predefined or custom.")
     user_id = WireId("User", help_text="Of a service key: its bot's.")
-    resource_type = OneOf(RESOURCE_TYPES)
-    resource_id = Text(max_length=200, help_text="An ID of the stated type.")
+    resource_type = OneOf(RESOURCE_TYPES, help_text="What the binding shall be on. There are no projects yet.")
+    resource_id = ResourceId(max_length=200, help_text="An ID of the stated type.")
 
 
 class ChangeRoleBinding(Shape):
     """Which role a binding shall be of."""
 
-    role_id = WireId("Role")
+    role_id = WireId("Role", help_text="A role of the kind that it is of now: predefined or custom.")
 
 
 class RoleBindingOut(serializers.Serializer[Any]):
@@ -328,10 +416,10 @@ class RoleBindingOut(serializers.Serializer[Any]):
     id = IdOut("RoleBinding", source="pk")
     role_id = IdOut("Role", source="role.pk")
     user_id = IdOut("User")
-    resource_type = serializers.SerializerMethodField()
+    resource_type = serializers.SerializerMethodField(help_text="What the binding is on.")
     resource_id = IdOut("Space", source="content_object_id")
-    created_at = serializers.DateTimeField()
-    updated_at = serializers.DateTimeField()
+    created_at = serializers.DateTimeField(help_text="When it was made.")
+    updated_at = serializers.DateTimeField(help_text="When it was last changed.")
 
     @extend_schema_field(serializers.ChoiceField(RESOURCE_TYPES))
     def get_resource_type(self, binding: object) -> str:
@@ -342,5 +430,5 @@ class RoleBindingOut(serializers.Serializer[Any]):
 class RoleBindingPage(serializers.Serializer[Any]):
     """One page of bindings."""
 
-    role_bindings = RoleBindingOut(many=True)
-    pagination = Pagination()
+    role_bindings = RoleBindingOut(many=True, help_text="The bindings.")
+    pagination = Pagination(help_text="Whether there is more.")

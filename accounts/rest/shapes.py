@@ -29,6 +29,14 @@ _NAME_SHOWN = 40
 _WHOLE = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 _LINE_BREAKS = frozenset("\n\r\t")
 
+# The same rules about characters, as the OpenAPI document tells them: no control characters, and of a name, something
+# to see.
+_PLAIN = r"[^\u0000-\u001F\u007F-\u009F]"
+_PLAIN_LINES = r"[^\u0000-\u0008\u000B\u000C\u000E-\u001F\u007F-\u009F]"
+_VISIBLE = r"[^\s\u0000-\u001F\u007F-\u009F]"
+# What IDs are of, where that is not said by the name of the type.
+_WORDS = {"ApiKey": "API key", "Model": "project"}
+
 
 class Shape(serializers.Serializer[Any]):
     """A closed JSON object: a property it does not know is an error (contract rest-v2 §4.1)."""
@@ -77,6 +85,11 @@ class Text(serializers.CharField):
         self.multiline, self.null_as = multiline, null_as
         super().__init__(trim_whitespace=False, **kwargs)
 
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """What the OpenAPI document says of it besides."""
+        return {"pattern": f"^{_PLAIN_LINES if self.multiline else _PLAIN}*$"}
+
     def run_validation(self, data: Any = serializers.empty) -> Any:
         """Check the text; ``null`` stands for what the field says it does."""
         value = super().run_validation(data)
@@ -90,6 +103,31 @@ class Text(serializers.CharField):
         if any(unicodedata.category(letter) in ("Cc", "Cs") and letter not in allowed for letter in data):
             self.fail("control")
         return data
+
+
+class Name(Text):
+    """What something is called: not only blanks. Those around it the verbs take off."""
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """What the OpenAPI document says of it besides."""
+        return {"pattern": f"^{_PLAIN}*{_VISIBLE}{_PLAIN}*$"}
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the string as it came."""
+        text = super().to_internal_value(data)
+        if not text.strip():
+            self.fail("blank")
+        return text
+
+
+class Cursor(Text):
+    """Where a list goes on, as an earlier page said; empty for its beginning."""
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """What the OpenAPI document says of it besides."""
+        return {"format": "cursor"}
 
 
 class Whole(serializers.IntegerField):
@@ -172,7 +210,12 @@ class WireId(Text):
 
     def __init__(self, type_name: str, **kwargs: Any) -> None:
         self.type_name = type_name
-        super().__init__(max_length=200, **kwargs)
+        super().__init__(**kwargs)
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """What the OpenAPI document says of it besides."""
+        return described_id(self.type_name, str(self.field_name))
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
         """Check the text, then what it says."""
@@ -202,7 +245,7 @@ class PageQuery(Shape):
     """The two parameters of every list."""
 
     limit = QueryWhole(min_value=1, max_value=MAX_LIMIT, default=DEFAULT_LIMIT, help_text="How many to return.")
-    cursor = Text(
+    cursor = Cursor(
         max_length=MAX_CURSOR,
         allow_blank=True,
         default="",
@@ -226,6 +269,11 @@ class IdOut(serializers.CharField):
         self.type_name = type_name
         super().__init__(**kwargs)
 
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """What the OpenAPI document says of it besides."""
+        return described_id(self.type_name, str(self.field_name))
+
     def to_representation(self, value: Any) -> str:
         """Return the wire id."""
         return encode_id(self.type_name, value)
@@ -234,8 +282,19 @@ class IdOut(serializers.CharField):
 class Pagination(serializers.Serializer[Any]):
     """Whether there is more of a list, and where."""
 
-    has_more = serializers.BooleanField()
-    next_cursor = serializers.CharField(required=False, help_text="Present when `has_more` is true.")
+    has_more = serializers.BooleanField(help_text="Whether there are more than these.")
+    next_cursor = serializers.CharField(
+        required=False, help_text="The `cursor` of the next page. Present when `has_more` is true."
+    )
+
+
+def described_id(type_name: str, name: str) -> dict[str, Any]:
+    """Return what the OpenAPI document says of an ID, by what it is of and what the property is called."""
+    words = _WORDS.get(type_name) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type_name).lower()
+    return {
+        "format": f"{words.replace(' ', '-').lower()}-id",
+        "description": "Its ID." if name == "id" else f"The {words}'s ID.",
+    }
 
 
 def repeatable(shape: type[Shape]) -> frozenset[str]:

@@ -30,7 +30,7 @@ from accounts.tenancy import change_space, create_space, delete_space
 from accounts.wire import encode_id
 
 _TAG = "Spaces"
-_PATH = {"space_id": "The space's ID."}
+_PATH = {"space_id": "Space"}
 
 
 class SpaceList(Endpoint):
@@ -195,7 +195,7 @@ class SpaceMember(Endpoint):
         summary="Remove somebody from a space",
         text="Predefined and custom roles both go. In a public space the role in the organization still counts. "
         "No body.",
-        path=_PATH | {"user_id": "The user's ID."},
+        path=_PATH | {"user_id": "User"},
         success=(204, None),
         problems=(400, 401, 403, 404, 429),
     )

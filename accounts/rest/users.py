@@ -36,7 +36,7 @@ from accounts.standing import standing_of
 from accounts.vocabulary import Permission
 
 _TAG = "Users"
-_PATH = {"user_id": "The user's ID."}
+_PATH = {"user_id": "User"}
 
 
 class UserList(Endpoint):

@@ -5,27 +5,43 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from drf_spectacular.utils import PolymorphicProxySerializer
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field
 from rest_framework import serializers
 
-from accounts.rest.role_objects import AccountRoleField, OrganizationRoleField, RoleOut, SpaceRoleField
-from accounts.rest.shapes import Absent, IdOut, Moment, OneOf, PageQuery, Pagination, Shape, Text, Whole, WireId
+from accounts.rest.role_objects import OrganizationRoleField, RoleField, RoleOut, SpaceRoleField, role_schema
+from accounts.rest.shapes import Absent, IdOut, Moment, Name, OneOf, PageQuery, Pagination, Shape, Text, Whole, WireId
 from accounts.roles import RoleName
 from accounts.wire import encode_id
 from apikeys.lifecycle import MAX_DESCRIPTION, MAX_GRACE, MAX_NAME, MAX_SCOPES
 from apikeys.models import ApiKey, KeyKind
-from apikeys.policy import KeyBindings
+from apikeys.policy import SERVICE_ACCOUNT_ROLES, KeyBindings
 
 # The wire knows two of the three (contract rest-v2 §5.1).
 WIRE_STATUSES = ("ACTIVE", "REVOKED")
 
 
+class PredefinedBotAccountRole(Shape):
+    """A predefined role of the account that bots can have."""
+
+    type = OneOf(["PREDEFINED"], help_text="It is a predefined role.")
+    name = OneOf(sorted(SERVICE_ACCOUNT_ROLES), help_text="Which one.")
+
+
+@extend_schema_field(role_schema("BotAccountRole", PredefinedBotAccountRole))
+class BotAccountRoleField(RoleField):
+    """A role of the account, for a bot."""
+
+    predefined = PredefinedBotAccountRole
+
+
 class CreateUserKey(Shape):
     """A key that is its person."""
 
-    key_type = OneOf(["USER"])
-    name = Text(max_length=MAX_NAME)
-    description = Text(max_length=MAX_DESCRIPTION, allow_blank=True, required=False, multiline=True)
+    key_type = OneOf(["USER"], help_text="It is a user key.")
+    name = Name(max_length=MAX_NAME, help_text="Need not be unique. Blanks around it are taken off.")
+    description = Text(
+        max_length=MAX_DESCRIPTION, allow_blank=True, required=False, multiline=True, help_text="What it is for."
+    )
     expires_at = Moment(
         required=False,
         help_text="In the future; without an offset it is UTC. Left out: never, or the account's longest lifetime.",
@@ -35,28 +51,35 @@ class CreateUserKey(Shape):
 class ServiceKeySpace(Shape):
     """A space that a service key shall open, and with which role."""
 
-    space_id = WireId("Space")
+    space_id = WireId("Space", help_text="A space of the organization; each is given once.")
     role = SpaceRoleField(required=False, help_text="Left out: MEMBER. Not above your own, and not ANNOTATOR.")
 
 
 class ServiceKeyOrganization(Shape):
     """An organization that a service key shall open, with which role, and in which of its spaces."""
 
-    org_id = WireId("Organization")
+    org_id = WireId("Organization", help_text="Each organization is given once.")
     role = OrganizationRoleField(
         required=False, help_text="Left out: READ_ONLY. Not above your own, not ANNOTATOR, and not a custom role."
     )
-    spaces = serializers.ListField(child=ServiceKeySpace(), min_length=1, max_length=MAX_SCOPES)
+    spaces = serializers.ListField(
+        child=ServiceKeySpace(), min_length=1, max_length=MAX_SCOPES, help_text="The spaces it shall open."
+    )
 
 
 class CreateServiceKey(CreateUserKey):
     """A key with a bot user of its own."""
 
-    key_type = OneOf(["SERVICE"])
-    account_role = AccountRoleField(
-        required=False, help_text="Left out: MEMBER. Not above your own; ADMIN or MEMBER, and not a custom role."
+    key_type = OneOf(["SERVICE"], help_text="It is a service key.")
+    account_role = BotAccountRoleField(
+        required=False, help_text="Left out: MEMBER. Not above your own, and not a custom role."
     )
-    organizations = serializers.ListField(child=ServiceKeyOrganization(), min_length=1, max_length=MAX_SCOPES)
+    organizations = serializers.ListField(
+        child=ServiceKeyOrganization(),
+        min_length=1,
+        max_length=MAX_SCOPES,
+        help_text="The organizations it shall open.",
+    )
 
 
 class RefreshKey(Shape):
@@ -96,24 +119,24 @@ class KeyQuery(PageQuery):
 class BotSpaceOut(serializers.Serializer[Any]):
     """A space a bot is in."""
 
-    space_id = serializers.CharField()
-    role = RoleOut()
+    space_id = IdOut("Space")
+    role = RoleOut(help_text="What the bot is there.")
 
 
 class BotOrganizationOut(serializers.Serializer[Any]):
     """An organization a bot is in."""
 
-    org_id = serializers.CharField()
-    role = RoleOut()
-    spaces = BotSpaceOut(many=True)
+    org_id = IdOut("Organization")
+    role = RoleOut(help_text="What the bot is there.")
+    spaces = BotSpaceOut(many=True, help_text="The spaces of the organization that it is in.")
 
 
 class BotOut(serializers.Serializer[Any]):
     """The bot user of a service key. Without a name it could not be resolved, and its role is a placeholder."""
 
-    id = serializers.CharField()
-    name = serializers.CharField()
-    account_role = RoleOut()
+    id = IdOut("User")
+    name = serializers.CharField(help_text="Its name; it grew out of the key's.")
+    account_role = RoleOut(help_text="What it is in the account.")
     organizations = BotOrganizationOut(
         many=True,
         help_text="Always empty in a list with `space_id`: the bot may be in places that you cannot see.",
@@ -135,17 +158,20 @@ class StatusOut(serializers.ChoiceField):
 
 
 class RefreshedKeyOut(Absent):
-    """A key, without its bot. Needs ``at`` in its context: what a key is depends on the time."""
+    """A key, without its bot."""
 
-    id = serializers.CharField(source="wire_id")
-    name = serializers.CharField()
-    description = serializers.CharField(required=False)
-    key_type = serializers.ChoiceField(KeyKind.values, source="kind")
-    status = StatusOut(WIRE_STATUSES, source="*")
+    # Needs ``at`` in its context: what a key is depends on the time.
+    id = IdOut("ApiKey", source="pk")
+    name = serializers.CharField(help_text="What its maker called it.")
+    description = serializers.CharField(required=False, help_text="What it is for. Absent: nobody has said.")
+    key_type = serializers.ChoiceField(KeyKind.values, source="kind", help_text="Whether a person's or a bot's.")
+    status = StatusOut(WIRE_STATUSES, source="*", help_text="ACTIVE: valid for use. REVOKED: ended by somebody.")
     redacted_key = serializers.CharField(help_text="First six characters, three dots, last three.")
-    created_at = serializers.DateTimeField()
+    created_at = serializers.DateTimeField(help_text="When it was made.")
     expires_at = serializers.DateTimeField(required=False, help_text="Absent: never.")
-    created_by_user_id = IdOut("User", source="created_by_id", required=False)
+    created_by_user_id = IdOut(
+        "User", source="created_by_id", required=False, help_text="Who made it. Absent: the operator."
+    )
     last_used_at = serializers.DateTimeField(
         source="use.last_used_at", required=False, help_text="Approximate. Absent: unused."
     )
@@ -154,14 +180,15 @@ class RefreshedKeyOut(Absent):
 class UserKeyOut(RefreshedKeyOut):
     """A person's key."""
 
-    key_type = serializers.ChoiceField(["USER"], source="kind")
+    key_type = serializers.ChoiceField(["USER"], source="kind", help_text="It is a user key.")
 
 
 class ServiceKeyOut(RefreshedKeyOut):
-    """A service key. Needs ``bots`` in its context: what :func:`bot_out` returned, by key number."""
+    """A service key."""
 
-    key_type = serializers.ChoiceField(["SERVICE"], source="kind")
-    bot_user = BotOut(source="*")
+    # Needs ``bots`` in its context: what :func:`bot_out` returned, by key number.
+    key_type = serializers.ChoiceField(["SERVICE"], source="kind", help_text="It is a service key.")
+    bot_user = BotOut(source="*", help_text="Who it is.")
 
 
 # The secret is put next to what these serializers return, never into one: their data may end up in a log or a report.
@@ -170,19 +197,19 @@ class ServiceKeyOut(RefreshedKeyOut):
 class CreatedUserKey(UserKeyOut):
     """A person's new key."""
 
-    key = serializers.CharField(read_only=True, help_text="The full key. Shown here and never again.")
+    key = serializers.CharField(help_text="The full key. Shown here and never again.")
 
 
 class CreatedServiceKey(ServiceKeyOut):
     """A new service key."""
 
-    key = serializers.CharField(read_only=True, help_text="The full key. Shown here and never again.")
+    key = serializers.CharField(help_text="The full key. Shown here and never again.")
 
 
 class RefreshedKey(RefreshedKeyOut):
     """A key with a new secret."""
 
-    key = serializers.CharField(read_only=True, help_text="The full new key. Shown here and never again.")
+    key = serializers.CharField(help_text="The full new key. Shown here and never again.")
 
 
 class KeyPage(serializers.Serializer[Any]):
@@ -193,8 +220,9 @@ class KeyPage(serializers.Serializer[Any]):
         serializers={"USER": UserKeyOut, "SERVICE": ServiceKeyOut},
         resource_type_field_name="key_type",
         many=True,
+        help_text="The keys.",
     )
-    pagination = Pagination()
+    pagination = Pagination(help_text="Whether there is more.")
 
 
 def bot_out(key: ApiKey, bindings: KeyBindings, *, with_scopes: bool = True) -> dict[str, Any]:

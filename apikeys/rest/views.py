@@ -164,7 +164,7 @@ class KeyRefresh(KeyEndpoint):
         text="Gives the key a new secret, shown in this answer and never again. The key keeps its ID, name, roles and "
         "history. The old secret dies at once, or after the grace period, and never later than it would have. A "
         "key that expires needs `expires_at`, no later than before: refreshing never lengthens a life.",
-        path={"api_key_id": "The key's ID."},
+        path={"api_key_id": "ApiKey"},
         request=RefreshKey,
         success=(200, RefreshedKey),
         problems=(400, 401, 403, 404, 422, 429),
@@ -202,7 +202,7 @@ class KeyRevocation(Endpoint):
         tag=_TAG,
         summary="Revoke an API key",
         text="At once and for good: the next call with the key is refused. Revoking again changes nothing. No body.",
-        path={"api_key_id": "The key's ID."},
+        path={"api_key_id": "ApiKey"},
         success=(204, None),
         problems=(400, 401, 403, 404, 429),
     )
