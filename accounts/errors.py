@@ -43,7 +43,7 @@ class NotAllowed(DomainError):
 
 
 class Incompatible(NotAllowed):
-    """It does not go with what somebody is elsewhere: outside the organization, or an annotator (REST: 400)."""
+    """Parts of it do not go together, or not with what somebody is: an annotator, or not invited (REST: 400)."""
 
     code = "incompatible"
 

@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from accounts.actors import Actor
 from accounts.audit import Tag, record
 from accounts.bindings import freshen, furnish_bot
-from accounts.errors import Escalation, Forbidden, Invalid, NotAllowed, NotFound
+from accounts.errors import Escalation, Forbidden, Incompatible, Invalid, NotAllowed, NotFound
 from accounts.models import Account, Organization, Role, Space, User
 from accounts.redaction import KEY_PATTERN
 from accounts.roles import Level, RoleName
@@ -277,7 +277,7 @@ def _require_whole(organizations: Sequence[OrganizationGrant]) -> None:
     seen: set[int] = set()
     for grant in organizations:
         if grant.organization.pk in seen:
-            raise Invalid(f"The organization “{grant.organization}” is given twice.", field="organizations")
+            raise Incompatible(f"The organization “{grant.organization}” is given twice.", field="organizations")
         seen.add(grant.organization.pk)
         if not 1 <= len(grant.spaces) <= MAX_SCOPES:
             raise Invalid(f"Give 1 to {MAX_SCOPES} spaces of “{grant.organization}”.", field="organizations")
@@ -286,7 +286,7 @@ def _require_whole(organizations: Sequence[OrganizationGrant]) -> None:
             if one.space.organization_id != grant.organization.pk:
                 raise NotAllowed(f"“{one.space}” is not a space of “{grant.organization}”.", field="organizations")
             if one.space.pk in spaces:
-                raise Invalid(f"The space “{one.space}” is given twice.", field="organizations")
+                raise Incompatible(f"The space “{one.space}” is given twice.", field="organizations")
             spaces.add(one.space.pk)
 
 

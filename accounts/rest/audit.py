@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.audit_export import Format, export_events
+from accounts.errors import Incompatible
 from accounts.paging import paginate
 from accounts.rest.audit_shapes import (
     AuditLogOut,
@@ -22,7 +23,6 @@ from accounts.rest.audit_shapes import (
 )
 from accounts.rest.describe import operation
 from accounts.rest.endpoint import Endpoint, paged
-from accounts.rest.problems import Fault, Malformed
 from accounts.trail import all_events
 from accounts.wire import encode_id
 
@@ -130,4 +130,4 @@ class AuditLogExport(Endpoint):
 
 def _require_forward(start: datetime, end: datetime) -> None:
     if start > end:
-        raise Malformed([Fault(("start_time",), "This must not be later than end_time.")])
+        raise Incompatible("This must not be later than end_time.", field="start_time")

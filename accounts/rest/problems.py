@@ -64,7 +64,7 @@ KINDS: tuple[ProblemKind, ...] = (
         "Correct the request. The list “errors” points at each value at fault; values themselves are never repeated.",
         (
             ("invalid", "A property or a parameter is missing, unknown, of the wrong type or out of bounds."),
-            ("incompatible", "The role does not go with what the user is elsewhere in the account."),
+            ("incompatible", "Parts of the request do not go together, or not with what the user is."),
             ("too_complex", "A GraphQL operation asks for more than is answered at once. Split it, or its pages."),
             ("invalid_request", "The API key came twice, or in the address, a cookie or a form. Refresh that key."),
         ),

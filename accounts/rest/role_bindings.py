@@ -18,14 +18,13 @@ from rest_framework.response import Response
 
 from accounts.actors import Actor
 from accounts.bindings import bind_new, bindings_readable_by, change_binding, delete_binding, find_binding
-from accounts.errors import Forbidden, Invalid, NotFound
+from accounts.errors import Forbidden, Incompatible, Invalid, NotFound
 from accounts.models import Role, Space, SpaceBinding
 from accounts.paging import paginate
 from accounts.people import find_member
 from accounts.permissions import may, seen_by
 from accounts.rest.describe import operation
 from accounts.rest.endpoint import Endpoint, paged, path_id
-from accounts.rest.problems import Fault, Malformed
 from accounts.rest.serializers import (
     ChangeRoleBinding,
     CreateRoleBinding,
@@ -171,7 +170,7 @@ def _space(actor: Actor, body: dict[str, Any]) -> Space:
     try:
         number = decode_id(body["resource_id"], _ID_TYPE[body["resource_type"]], field="resource_id")
     except Invalid as error:
-        raise Malformed([Fault(("resource_id",), error.detail)]) from None
+        raise Incompatible(error.detail, field="resource_id") from None
     space = None if body["resource_type"] == "PROJECT" else seen_by(actor, Space).filter(pk=number).first()
     if space is None or not may(actor, Permission.ROLE_BINDING_CREATE, space):
         raise Forbidden(

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import mail, roster
-from accounts.errors import Forbidden, Invalid, NotAllowed, NotFound
+from accounts.errors import Forbidden, Incompatible, NotAllowed, NotFound
 from accounts.invitations import InviteMode, Status, with_status
 from accounts.models import AccountBinding, User
 from accounts.paging import paginate
@@ -197,7 +197,7 @@ class InvitationResend(Endpoint):
         try:
             user = resend_invitation(self.actor, user=user, at=timezone.now())
         except NotAllowed as refusal:  # contract rest-v2 §6: 400
-            raise Invalid(refusal.detail) from refusal
+            raise Incompatible(refusal.detail) from refusal
         mail.send_invitation(self.actor, user, base_url=request.build_absolute_uri("/"))
         return Response(status=204)
 
@@ -223,7 +223,7 @@ class PasswordReset(Endpoint):
         try:
             user = offer_password_reset(self.actor, user=user, at=timezone.now())
         except NotAllowed as refusal:  # contract rest-v2 §6: 400
-            raise Invalid(refusal.detail) from refusal
+            raise Incompatible(refusal.detail) from refusal
         mail.send_reset(user, base_url=request.build_absolute_uri("/"))
         return Response(status=204)
 

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.actors import Actor
-from accounts.errors import NotFound
+from accounts.errors import Incompatible, NotFound
 from accounts.models import Space, User
 from accounts.paging import paginate
 from accounts.people import find_member
@@ -218,7 +218,7 @@ def _listed(actor: Actor, query: dict[str, Any]) -> ApiKeyQuerySet:
     kind, user = query.get("key_type"), query.get("user_id")
     if "space_id" in query:
         if kind == KeyKind.USER:
-            raise Malformed([Fault(("space_id",), "User keys belong to no space: leave this out, or ask for SERVICE.")])
+            raise Incompatible("User keys belong to no space: leave this out, or ask for SERVICE.", field="space_id")
         keys = service_keys_of(actor, find_seen(actor, Space, query["space_id"]))
         return keys if user is None else keys.filter(created_by=user)
     asked = service_keys_created_by if kind == KeyKind.SERVICE else user_keys
