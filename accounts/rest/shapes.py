@@ -131,7 +131,7 @@ class Cursor(Text):
 
 
 class Whole(serializers.IntegerField):
-    """A JSON integer: no string, no float, no boolean."""
+    """A JSON integer, which 1.0 is as well: no string, no fraction, no boolean."""
 
     default_error_messages = {
         "invalid": "This must be an integer.",
@@ -140,7 +140,9 @@ class Whole(serializers.IntegerField):
     }
 
     def to_internal_value(self, data: Any) -> int:
-        """Return the number as it came."""
+        """Return the number."""
+        if isinstance(data, float) and data.is_integer():
+            return int(data)
         if type(data) is not int:  # a boolean is an int to isinstance
             self.fail("invalid")
         return data

@@ -768,7 +768,7 @@ def test_refresh_without_grace_ends_the_old_secret_at_once(
         {"grace_period_seconds": -1},
         {"grace_period_seconds": 86401},
         {"grace_period_seconds": "60"},
-        {"grace_period_seconds": 60.0},
+        {"grace_period_seconds": 60.5},
         {"grace_period_seconds": True},
         {"grace_period_seconds": None},
         {"grace_period_seconds": 10**30},
@@ -783,6 +783,13 @@ def test_refresh_of_another_shape_is_refused(cast: Cast, by: As, client: Client,
 
     assert bob.refresh(old.key, **body)[0] == 400
     assert Caller(client, old).works()
+
+
+def test_an_integer_may_have_a_point(cast: Cast, by: As) -> None:
+    """To JSON Schema 60.0 is an integer, and some languages write no other."""
+    old = user_key(cast.bob, cast.account)
+
+    assert by(cast.bob).refresh(old.key, grace_period_seconds=60.0)[0] == 200
 
 
 def test_refresh_of_a_bounded_key_needs_an_end_no_later(cast: Cast, by: As) -> None:
