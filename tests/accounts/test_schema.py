@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
+from typing import cast as cast_to
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from accounts.bindings import bind_role, predefined
 from accounts.models import (
     AuditEvent,
     Organization,
@@ -18,7 +22,8 @@ from accounts.models import (
     SpaceBinding,
     User,
 )
-from accounts.roles import RoleName
+from accounts.roles import Level, RoleName
+from accounts.schema.inquiry import Info, Inquiry
 from accounts.wire import encode_id
 from tests.asking import Asker, asker, names, nodes
 from tests.cast import Cast
@@ -656,6 +661,23 @@ def test_whoever_takes_themselves_out_sees_no_more_of_it_in_the_very_answer(cast
 
     assert body["data"] == {"removeSpaceMember": {"space": None}, "createServiceApiKey": None}
     assert [error["extensions"]["code"] for error in body["errors"]] == ["not_found"]
+
+
+def test_standing_is_read_anew_after_a_mutation(cast: Cast) -> None:  # security 22
+    inquiry = Inquiry(cast.actor(cast.bob), timezone.now())
+    before = inquiry.standing.spaces[cast.production.pk]
+
+    inquiry.acting(cast_to(Info, SimpleNamespace(field_name="assignSpaceMembership")))
+    bind_role(
+        cast.actor(cast.alice),
+        user=cast.bob,
+        role=predefined(Level.SPACE, RoleName.ADMIN),
+        scope=cast.production,
+        at=timezone.now(),
+    )
+
+    after = inquiry.standing.spaces[cast.production.pk]
+    assert [role.name for role in (*before, *after)] == ["MEMBER", "ADMIN"]
 
 
 def test_mutations_of_one_document_stand_each_for_itself(cast: Cast) -> None:
