@@ -10,10 +10,12 @@ from django.utils import timezone
 
 from accounts.actors import Actor
 from accounts.bindings import bind_role, predefined
+from accounts.custom_roles import create_role
 from accounts.models import Account, Organization, Space, User
 from accounts.people import accept_invitation, invite_person
 from accounts.roles import Level, RoleName
 from accounts.tenancy import create_account, create_organization, create_space
+from accounts.vocabulary import Permission
 
 # Nothing in it is mistaken for something else when read aloud or copied by hand: 31 characters, 16 of them are 79 bits.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -46,7 +48,7 @@ BOB = Person(
 CHARLIE = Person(
     "charlie@example.com",
     "Charlie Chen",
-    "read-only in Fraud & Risk",
+    "read-only in Fraud & Risk, leads labeling in staging",
     RoleName.MEMBER,
     {FRAUD: RoleName.READ_ONLY},
     {"production": RoleName.READ_ONLY, "staging": RoleName.READ_ONLY},
@@ -68,6 +70,14 @@ ERIN = Person(
     {"vision-lab": RoleName.MEMBER},
 )
 INVITED = (BOB, CHARLIE, DANA, ERIN)
+# Somebody who was invited and has not come yet.
+PENDING = Person("frida@example.com", "Frida Fischer", "", RoleName.MEMBER, {FRAUD: RoleName.READ_ONLY})
+
+# A role of the account's own: what it takes to run labeling beside reading.
+LABEL_LEAD = "Label lead"
+_LEADS_LABELING = sorted(
+    permission for permission in Permission if permission.startswith(("QUEUE_", "ANNOTATION_CONFIG_"))
+) + [Permission.DATASET_EXAMPLE_ANNOTATE, Permission.EXPERIMENT_RUN_ANNOTATE, Permission.PROJECT_SPAN_ANNOTATE]
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,7 @@ def furnish() -> list[SignIn]:
     """Create the demo account and its people, all or nothing, and return how they sign in."""
     now = timezone.now()
     passwords = {email: _password() for email in (ALICE.email, *(person.email for person in INVITED))}
-    account, _ = create_account(
+    account, alice = create_account(
         Actor.from_command(None),
         name="Acme AI",
         admin_email=ALICE.email,
@@ -105,6 +115,17 @@ def furnish() -> list[SignIn]:
     }
     for person in INVITED:
         _settle(operator, person, passwords[person.email], organizations, spaces)
+    _lead_labeling(operator.on_behalf_of(alice), User.objects.get(email=CHARLIE.email), spaces["staging"])
+    invite_person(
+        operator.on_behalf_of(alice),
+        email=PENDING.email,
+        name=PENDING.name,
+        role=predefined(Level.ACCOUNT, PENDING.account),
+        places=[
+            (organizations[name], predefined(Level.ORGANIZATION, held)) for name, held in PENDING.organizations.items()
+        ],
+        at=now,
+    )
     people = [SignIn(person.email, person.says, passwords[person.email]) for person in (ALICE, *INVITED)]
     master = SignIn("operator@example.com", "Django admin, at /admin/", _password())
     User.objects.create_superuser(master.email, master.password, name="Olga Operator", joined_at=now)
@@ -124,6 +145,18 @@ def _settle(
         bind_role(operator, user=user, role=predefined(Level.ORGANIZATION, held), scope=organizations[name], at=now)
     for name, held in person.spaces.items():
         bind_role(operator, user=user, role=predefined(Level.SPACE, held), scope=spaces[name], at=now)
+
+
+def _lead_labeling(actor: Actor, user: User, space: Space) -> None:
+    now = timezone.now()
+    role = create_role(
+        actor,
+        name=LABEL_LEAD,
+        description="Runs the labeling queues of a space, and annotates in it",
+        permissions=_LEADS_LABELING,
+        at=now,
+    )
+    bind_role(actor, user=user, role=role, scope=space, at=now)
 
 
 def _password() -> str:
