@@ -12,5 +12,5 @@ register = template.Library()
 
 @register.filter
 def wire_id(row: Model) -> str:
-    """Return the id under which a row travels."""
-    return encode_id(type(row).__name__, row.pk)
+    """Return the id under which a row travels; a request's lazy user is a row too."""
+    return encode_id(row.__class__.__name__, row.pk)

@@ -128,6 +128,13 @@ def test_an_annotator_sees_themselves_and_nobody_else(cast: Cast) -> None:
     assert client.get(page_of(cast.bob)).status_code == 404
 
 
+def test_the_menu_leads_to_ones_own_roles(cast: Cast) -> None:
+    client = signed_in(cast.bob)
+
+    assert f'href="{page_of(cast.bob)}"' in body(client.get("/settings/account/"))
+    assert client.get(page_of(cast.bob)).status_code == 200
+
+
 def test_people_of_other_accounts_do_not_exist(cast: Cast) -> None:
     client = signed_in(cast.alice)
 
