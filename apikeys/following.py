@@ -36,25 +36,30 @@ _MARGIN = 0.2
 _RETRY = 0.5
 _POLL = (0.001, 0.002, 0.005)
 
-# Fences raised before we joined are behind us: we listened first, and then declared all we knew out of date.
+# Who has not been heard of for so long will not come back under that name.
+_SWEEP = "DELETE FROM apikeys_verifier WHERE lease_until < clock_timestamp() - interval '1 day'"
+_LAST_FENCE = "SELECT last_value FROM apikeys_fence"
 _JOIN = """
-INSERT INTO apikeys_verifier (name, acknowledged, lease_until)
-SELECT %(name)s, last_value, clock_timestamp() FROM apikeys_fence
+INSERT INTO apikeys_verifier (name, acknowledged, lease_until) VALUES (%(name)s, %(fence)s, clock_timestamp())
 ON CONFLICT (name) DO UPDATE SET acknowledged = greatest(apikeys_verifier.acknowledged, EXCLUDED.acknowledged)
 """
+# Whether the lease had run out is asked of the locked row: of this and a verb's look at it one comes first.
 _RENEW = """
-UPDATE apikeys_verifier SET lease_until = clock_timestamp() + make_interval(secs => %(lease)s) WHERE name = %(name)s
+WITH before AS (SELECT name, lease_until FROM apikeys_verifier WHERE name = %(name)s FOR UPDATE)
+UPDATE apikeys_verifier SET lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
+  FROM before WHERE apikeys_verifier.name = before.name
+RETURNING before.lease_until <= clock_timestamp()
 """
 _ACKNOWLEDGE = "UPDATE apikeys_verifier SET acknowledged = greatest(acknowledged, %(fence)s) WHERE name = %(name)s"
 _LEAVE = "DELETE FROM apikeys_verifier WHERE name = %(name)s"
-_ANYBODY = "SELECT EXISTS (SELECT FROM apikeys_verifier WHERE lease_until > clock_timestamp())"
+_ANYBODY = "SELECT EXISTS (SELECT FROM apikeys_verifier)"
 _RAISE = f"""
 SELECT fence, pg_notify('{CHANNEL}', '{FENCE}' || fence) FROM nextval('apikeys_fence') AS fence
 """  # noqa: S608 -- constants
+# All rows are locked before their leases are looked at: a renewal on its way is waited for, not overlooked.
 _WAITING = """
-SELECT EXISTS (
-    SELECT FROM apikeys_verifier WHERE acknowledged < %(fence)s AND lease_until > clock_timestamp()
-)
+WITH hosts AS (SELECT acknowledged, lease_until FROM apikeys_verifier FOR SHARE)
+SELECT EXISTS (SELECT FROM hosts WHERE acknowledged < %(fence)s AND lease_until > clock_timestamp())
 """
 
 
@@ -119,9 +124,12 @@ class Follower(threading.Thread):
     def _follow(self, name: str) -> None:
         with psycopg.connect(**_parameters(), autocommit=True) as wire:
             wire.execute(f"LISTEN {CHANNEL}")
-            # What happened before we listened we do not know.
+            wire.execute(_SWEEP)
+            # What happened before we listened we do not know. The fence is read before everything is declared out of
+            # date: all changes up to it were committed by then, and later fences have to be heard.
+            row = wire.execute(_LAST_FENCE).fetchone()
             self._epochs.change_all()
-            wire.execute(_JOIN, {"name": name})
+            wire.execute(_JOIN, {"name": name, "fence": row[0] if row else 0})
             while not self._ended.is_set():
                 self._keep_up(wire, name)
             self._epochs.allow_until(0)
@@ -145,7 +153,12 @@ class Follower(threading.Thread):
     def _renew(self, wire: psycopg.Connection[Any], name: str) -> None:
         # The clock is read before the database is asked, so that our right always ends before its record of it.
         asked = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        wire.execute(_RENEW, {"name": name, "lease": LEASE})
+        row = wire.execute(_RENEW, {"name": name, "lease": LEASE}).fetchone()
+        if row is None:
+            raise psycopg.OperationalError("our row is gone")  # swept, or deleted by hand: join again
+        if row[0]:
+            # Without a lease nobody waited for us: what we have not heard yet may have been answered already.
+            self._epochs.change_all()
         self._epochs.allow_until(asked + int((LEASE - _MARGIN) * 1e9))
 
 
