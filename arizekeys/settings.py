@@ -259,7 +259,6 @@ REST_FRAMEWORK: dict[str, Any] = {
 }
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "arizekeys",
-    "DESCRIPTION": "API keys, and the organizations and spaces they open. Errors are RFC 9457 problem documents.",
     "VERSION": "2",
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/v2",

@@ -10,7 +10,7 @@ from drf_spectacular.utils import OpenApiExample
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.audit_export import Format, export_events
+from accounts.audit_export import Format, as_csv, as_ndjson, export_events
 from accounts.errors import Incompatible
 from accounts.paging import paginate
 from accounts.rest.audit_shapes import (
@@ -21,39 +21,14 @@ from accounts.rest.audit_shapes import (
     narrowed,
     usual_start,
 )
-from accounts.rest.describe import operation
+from accounts.rest.describe import answer, operation
 from accounts.rest.endpoint import Endpoint, paged
+from accounts.rest.examples import EVENT, EXPORTED, page_of
 from accounts.trail import all_events
-from accounts.wire import encode_id
 
 _TAG = "Audit logs"
 _ACCESS = "Account admins; 403 for everybody else."
-_EXAMPLE = {
-    "logs": [
-        {
-            "id": encode_id("AuditEvent", 4711),
-            "user_id": encode_id("User", 42),
-            "ip": "192.0.2.7",
-            "operation_type": "MUTATION",
-            "operation_name": "POST /v2/api-keys",
-            "operation_text": '{"key_type": "USER", "name": "laptop"}',
-            "variables": "{}",
-            "created_at": "2027-01-31T12:00:00Z",
-            "action": "key:create",
-            "outcome": "SUCCEEDED",
-            "door": "rest",
-            "user": "Bob Baker <bob@example.com>",
-            "key_id": encode_id("ApiKey", 7),
-            "target_type": "ApiKey",
-            "target_id": encode_id("ApiKey", 8),
-            "target": "laptop",
-            "details": {"kind": "USER", "expires_at": None, "redacted_key": "ak-3fT...x9Q"},
-            "position": 1204,
-            "hash": "5ae0" * 16,
-        }
-    ],
-    "pagination": {"has_more": False},
-}
+_FILE = "The file, in the format that was asked for."
 
 
 class AuditLogList(Endpoint):
@@ -68,9 +43,8 @@ class AuditLogList(Endpoint):
         text="Newest first: every change in the account, every refusal that matters, every sign-in and export. "
         "Without `start_time`, those of the 30 days before the end. Nothing in the log can be edited or deleted.",
         query=AuditLogQuery,
-        success=(200, AuditLogPage),
+        success=(200, answer(AuditLogPage, {"A key was made": page_of("logs", EVENT)})),
         problems=(400, 401, 403, 429),
-        examples=[OpenApiExample("A key was made", value=_EXAMPLE, response_only=True, status_codes=["200"])],
     )
     def get(self, request: Request) -> Response:
         """List events."""
@@ -99,7 +73,13 @@ class AuditLogExport(Endpoint):
         "Each row holds the event's place in the account's chain, its hash and the hash before it. "
         "The export is recorded in the log itself.",
         request=ExportAuditLogs,
-        success=(200, {"application/x-ndjson": str, "text/csv": str}),
+        success=(
+            200,
+            {
+                "application/x-ndjson": answer(str, {"A key was made": "".join(as_ndjson([EXPORTED]))}, _FILE),
+                "text/csv": answer(str, {"A key was made": "".join(as_csv([EXPORTED]))}, _FILE),
+            },
+        ),
         problems=(400, 401, 403, 429),
         examples=[
             OpenApiExample(

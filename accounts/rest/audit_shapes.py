@@ -33,7 +33,7 @@ class _Narrowing(Shape):
     )
     end_time = Moment(required=False, help_text="Up to this moment, itself included. Left out: now.")
     user_id = WireId("User", required=False, help_text="Only what this user did.")
-    operation_type = OneOf(OperationType.values, required=False)
+    operation_type = OneOf(OperationType.values, required=False, help_text="Only operations of this type.")
     operation_name = Many(
         Text(max_length=_MAX_NAME),
         max_length=_MAX_NAMES,
@@ -42,7 +42,7 @@ class _Narrowing(Shape):
         "What came through no API goes by its action.",
     )
     action = OneOf(_ACTIONS, required=False, help_text="Only this action, or with a single word all of its kind.")
-    outcome = OneOf(["SUCCEEDED", "REFUSED"], required=False)
+    outcome = OneOf(["SUCCEEDED", "REFUSED"], required=False, help_text="Only what was done, or only what was not.")
     door = OneOf(Door.values, required=False, help_text="Only what came through this door.")
     key_id = WireId(KEY_TYPE, required=False, help_text="Only what was done to this API key, or with it.")
     person = Text(
@@ -60,7 +60,7 @@ class AuditLogQuery(_Narrowing, PageQuery):
 class ExportAuditLogs(_Narrowing):
     """Which audit logs to export, and how."""
 
-    format = OneOf(["NDJSON", "CSV"])
+    format = OneOf(["NDJSON", "CSV"], help_text="One JSON object a line, or comma-separated values.")
     start_time = Moment(required=False, help_text="From this moment on, itself included. Left out: from the beginning.")
 
 
@@ -69,22 +69,22 @@ class AuditLogOut(serializers.Serializer[Any]):
 
     id = IdOut("AuditEvent", source="pk")
     user_id = serializers.SerializerMethodField(help_text="Who did it; null for nobody known, and for the operator.")
-    ip = serializers.CharField(allow_null=True)
-    operation_type = serializers.SerializerMethodField()
+    ip = serializers.CharField(allow_null=True, help_text="From which address; null where there was none.")
+    operation_type = serializers.SerializerMethodField(help_text="MUTATION for what was to change something.")
     operation_name = serializers.SerializerMethodField(
         help_text="The REST endpoint or GraphQL operation; what came through no API goes by its action."
     )
     operation_text = serializers.CharField(help_text="The body or the GraphQL query, without keys.")
     variables = serializers.SerializerMethodField(help_text="A JSON object, as a string.")
-    created_at = serializers.DateTimeField(source="at")
+    created_at = serializers.DateTimeField(source="at", help_text="When it happened.")
     # From here on, what only we say.
     action = serializers.CharField(source="tag", help_text="What happened, as subject:action.")
-    outcome = serializers.ChoiceField(["SUCCEEDED", "REFUSED"])
-    door = serializers.ChoiceField(Door.values)
+    outcome = serializers.ChoiceField(["SUCCEEDED", "REFUSED"], help_text="Whether it was done.")
+    door = serializers.ChoiceField(Door.values, help_text="What it came through.")
     user = serializers.CharField(source="actor_label", help_text="Who did it, by the name they had.")
     key_id = serializers.SerializerMethodField(help_text="The API key it was done with, or null.")
-    target_type = serializers.CharField()
-    target_id = serializers.SerializerMethodField()
+    target_type = serializers.CharField(help_text="What kind of thing it was done to; may be empty.")
+    target_id = serializers.SerializerMethodField(help_text="What it was done to, or null.")
     target = serializers.CharField(source="target_label", help_text="What it was done to, by the name it had.")
     details = serializers.DictField(help_text="What there is to say about it, such as values before and after.")
     position = serializers.IntegerField(help_text="Its place in the account's chain of events, counted from 1.")
@@ -123,8 +123,8 @@ class AuditLogOut(serializers.Serializer[Any]):
 class AuditLogPage(serializers.Serializer[Any]):
     """One page of audit logs."""
 
-    logs = AuditLogOut(many=True)
-    pagination = Pagination()
+    logs = AuditLogOut(many=True, help_text="The events.")
+    pagination = Pagination(help_text="Whether there is more.")
 
 
 def usual_start(end: datetime) -> datetime:

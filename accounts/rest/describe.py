@@ -8,12 +8,18 @@ from typing import Any, TypeVar
 
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import force_instance
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    PolymorphicProxySerializer,
+    extend_schema,
+)
 from rest_framework import serializers
 
+from accounts.rest.examples import IDS
 from accounts.rest.problems import BY_STATUS, PAGE
 from accounts.rest.shapes import Shape, WireId, described_id
-from accounts.wire import encode_id
 
 V = TypeVar("V", bound=Callable[..., Any])
 
@@ -83,6 +89,15 @@ class EndpointSchema(AutoSchema):
         schema.pop("x-spec-enum-id", None)  # a mark for a hook that is not used
         if "enum" in schema or isinstance(field, WireId):
             schema.pop("minLength", None)  # which goes without saying
+
+    def _postprocess_serializer_schema(self, schema: dict[str, Any], serializer: Any, direction: Any) -> Any:
+        """Return the schema of an object, with words for one that is one of several, and no marks that say nothing."""
+        found = super()._postprocess_serializer_schema(schema, serializer, direction)  # type: ignore[no-untyped-call]
+        if isinstance(serializer, PolymorphicProxySerializer):
+            found["description"] = str(serializer.help_text)
+        for one in found.get("properties", {}).values():
+            one.pop("readOnly", None)  # everything in an answer is
+        return found
 
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         """Return the description of one method."""
@@ -192,7 +207,7 @@ def _id_in_path(name: str, type_name: str) -> OpenApiParameter:
         {"type": "string", "format": said["format"]},
         OpenApiParameter.PATH,
         description=said["description"],
-        examples=[OpenApiExample("An ID", value=encode_id(type_name, 1))],
+        examples=[OpenApiExample("An ID", value=IDS[type_name])],
     )
 
 

@@ -13,8 +13,9 @@ from accounts.models import Organization, OrganizationBinding
 from accounts.paging import paginate
 from accounts.people import find_member
 from accounts.permissions import find_seen, seen_by
-from accounts.rest.describe import operation
+from accounts.rest.describe import answer, operation
 from accounts.rest.endpoint import Endpoint, named_like, paged, path_id
+from accounts.rest.examples import IDS, MEMBER, ORGANIZATION, ORGANIZATION_MEMBER, page_of
 from accounts.rest.role_objects import RoleFinder
 from accounts.rest.serializers import (
     AddOrganizationMember,
@@ -27,7 +28,6 @@ from accounts.rest.serializers import (
 )
 from accounts.roles import Level
 from accounts.tenancy import change_organization, create_organization, delete_organization
-from accounts.wire import encode_id
 
 _TAG = "Organizations"
 _PATH = {"organization_id": "Organization"}
@@ -47,7 +47,7 @@ class OrganizationList(Endpoint):
         summary="List organizations",
         text="Oldest first.",
         query=OrganizationQuery,
-        success=(200, OrganizationPage),
+        success=(200, answer(OrganizationPage, {"The first of several": page_of("organizations", ORGANIZATION)})),
         problems=(400, 401, 403, 429),
     )
     def get(self, request: Request) -> Response:
@@ -63,9 +63,13 @@ class OrganizationList(Endpoint):
         summary="Create an organization",
         text="Names are unique in the account.",
         request=CreateOrganization,
-        success=(201, OrganizationOut),
+        success=(201, answer(OrganizationOut, {"A new organization": ORGANIZATION})),
         problems=(400, 401, 403, 409, 422, 429),
-        examples=[OpenApiExample("An organization", value={"name": "Fraud & Risk"}, request_only=True)],
+        examples=[
+            OpenApiExample(
+                "An organization", value={"name": "Payments", "description": "Card payments."}, request_only=True
+            )
+        ],
     )
     def post(self, request: Request) -> Response:
         """Create an organization."""
@@ -87,7 +91,7 @@ class OrganizationDetail(Endpoint):
         tag=_TAG,
         summary="Get an organization",
         path=_PATH,
-        success=(200, OrganizationOut),
+        success=(200, answer(OrganizationOut, {"An organization": ORGANIZATION})),
         problems=(400, 401, 403, 404, 429),
     )
     def get(self, request: Request, organization_id: str) -> Response:
@@ -101,7 +105,7 @@ class OrganizationDetail(Endpoint):
         text="Give at least one property; `null` clears the description.",
         path=_PATH,
         request=ChangeOrganization,
-        success=(200, OrganizationOut),
+        success=(200, answer(OrganizationOut, {"As it is now": ORGANIZATION | {"name": "Fraud"}})),
         problems=(400, 401, 403, 404, 409, 422, 429),
         examples=[OpenApiExample("A new name", value={"name": "Fraud"}, request_only=True)],
     )
@@ -142,15 +146,9 @@ class OrganizationMembers(Endpoint):
         "nobody else can.",
         path=_PATH,
         request=AddOrganizationMember,
-        success=(200, OrganizationMemberOut),
+        success=(200, answer(OrganizationMemberOut, {"A member": ORGANIZATION_MEMBER})),
         problems=(400, 401, 403, 404, 422, 429),
-        examples=[
-            OpenApiExample(
-                "A member",
-                value={"user_id": encode_id("User", 42), "role": {"type": "PREDEFINED", "name": "MEMBER"}},
-                request_only=True,
-            )
-        ],
+        examples=[OpenApiExample("A member", value={"user_id": IDS["User"], "role": MEMBER}, request_only=True)],
     )
     def post(self, request: Request, organization_id: str) -> Response:
         """Give a user a role in the organization."""

@@ -23,8 +23,9 @@ from accounts.models import Role, Space, SpaceBinding
 from accounts.paging import paginate
 from accounts.people import find_member
 from accounts.permissions import may, seen_by
-from accounts.rest.describe import operation
+from accounts.rest.describe import answer, operation
 from accounts.rest.endpoint import Endpoint, paged, path_id
+from accounts.rest.examples import IDS, ROLE_BINDING, page_of
 from accounts.rest.serializers import (
     ChangeRoleBinding,
     CreateRoleBinding,
@@ -33,7 +34,7 @@ from accounts.rest.serializers import (
     RoleBindingQuery,
 )
 from accounts.vocabulary import Permission
-from accounts.wire import decode_id, encode_id
+from accounts.wire import decode_id
 
 _TAG = "Role bindings"
 _PATH = {"binding_id": "RoleBinding"}
@@ -56,7 +57,7 @@ class RoleBindingList(Endpoint):
         summary="List role bindings",
         text="Oldest first. This installation has no projects yet, so that list is empty.",
         query=RoleBindingQuery,
-        success=(200, RoleBindingPage),
+        success=(200, answer(RoleBindingPage, {"The first of several": page_of("role_bindings", ROLE_BINDING)})),
         problems=(400, 401, 403, 404, 429),
     )
     def get(self, request: Request) -> Response:
@@ -73,16 +74,16 @@ class RoleBindingList(Endpoint):
         text="409 when the user has a role of that kind, predefined or custom, there already. The user of a service "
         "key is its bot.",
         request=CreateRoleBinding,
-        success=(201, RoleBindingOut),
+        success=(201, answer(RoleBindingOut, {"A new binding": ROLE_BINDING})),
         problems=(400, 401, 403, 404, 409, 422, 429),
         examples=[
             OpenApiExample(
-                "A custom role for a bot",
+                "A custom role",
                 value={
-                    "role_id": encode_id("Role", 13),
-                    "user_id": encode_id("User", 42),
+                    "role_id": IDS["Role"],
+                    "user_id": IDS["User"],
                     "resource_type": "SPACE",
-                    "resource_id": encode_id("Space", 7),
+                    "resource_id": IDS["Space"],
                 },
                 request_only=True,
             )
@@ -113,7 +114,7 @@ class RoleBindingDetail(Endpoint):
         tag=_TAG,
         summary="Get a role binding",
         path=_PATH,
-        success=(200, RoleBindingOut),
+        success=(200, answer(RoleBindingOut, {"A binding": ROLE_BINDING})),
         problems=(400, 401, 403, 404, 429),
     )
     def get(self, request: Request, binding_id: str) -> Response:
@@ -126,9 +127,9 @@ class RoleBindingDetail(Endpoint):
         summary="Put another role into a binding",
         path=_PATH,
         request=ChangeRoleBinding,
-        success=(200, RoleBindingOut),
+        success=(200, answer(RoleBindingOut, {"As it is now": ROLE_BINDING})),
         problems=(400, 401, 403, 404, 409, 422, 429),
-        examples=[OpenApiExample("Another role", value={"role_id": encode_id("Role", 13)}, request_only=True)],
+        examples=[OpenApiExample("Another role", value={"role_id": IDS["Role"]}, request_only=True)],
     )
     def patch(self, request: Request, binding_id: str) -> Response:
         """Change a binding's role."""

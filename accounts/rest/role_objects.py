@@ -91,6 +91,7 @@ def role_schema(name: str, predefined: type[Shape]) -> Any:
         component_name=name,
         serializers={"PREDEFINED": predefined, "CUSTOM": CustomRole},
         resource_type_field_name="type",
+        help_text="Which role: a predefined one by name, or one of the account's own by ID.",
     )
 
 

@@ -10,14 +10,15 @@ from rest_framework.response import Response
 from accounts.custom_roles import change_role, create_role, delete_role, find_role, roles_of
 from accounts.models import Role
 from accounts.paging import paginate
-from accounts.rest.describe import operation
+from accounts.rest.describe import answer, operation
 from accounts.rest.endpoint import Endpoint, paged, path_id
+from accounts.rest.examples import ROLE, page_of
 from accounts.rest.serializers import ChangeRole, CreateRole, RolePage, RoleQuery, RoleRowOut
 
 _TAG = "Roles"
 _PATH = {"role_id": "Role"}
-_EXPORTER = {
-    "name": "Exporter",
+_READER = {
+    "name": "Reader",
     "description": "Reads datasets and nothing else.",
     "permissions": ["DATASET_EXAMPLE_READ", "DATASET_READ", "SPACE_READ"],
 }
@@ -37,7 +38,7 @@ class RoleList(Endpoint):
         summary="List roles",
         text="Oldest first: the predefined roles of every level, then the account's own, which can be given in spaces.",
         query=RoleQuery,
-        success=(200, RolePage),
+        success=(200, answer(RolePage, {"The first of several": page_of("roles", ROLE)})),
         problems=(400, 401, 403, 429),
     )
     def get(self, request: Request) -> Response:
@@ -55,9 +56,9 @@ class RoleList(Endpoint):
         summary="Create a custom role",
         text="Names are unique in the account. The role can then be given to people and bots in spaces.",
         request=CreateRole,
-        success=(201, RoleRowOut),
+        success=(201, answer(RoleRowOut, {"A new role": ROLE | _READER})),
         problems=(400, 401, 403, 404, 409, 422, 429),
-        examples=[OpenApiExample("Reads datasets", value=_EXPORTER, request_only=True)],
+        examples=[OpenApiExample("Reads datasets", value=_READER, request_only=True)],
     )
     def post(self, request: Request) -> Response:
         """Create a role."""
@@ -79,7 +80,7 @@ class RoleDetail(Endpoint):
         tag=_TAG,
         summary="Get a role",
         path=_PATH,
-        success=(200, RoleRowOut),
+        success=(200, answer(RoleRowOut, {"A custom role": ROLE})),
         problems=(400, 401, 403, 404, 429),
     )
     def get(self, request: Request, role_id: str) -> Response:
@@ -94,7 +95,7 @@ class RoleDetail(Endpoint):
         "their next request on. `null` clears the description.",
         path=_PATH,
         request=ChangeRole,
-        success=(200, RoleRowOut),
+        success=(200, answer(RoleRowOut, {"As it is now": ROLE | {"name": "Auditor"}})),
         problems=(400, 401, 403, 404, 409, 422, 429),
         examples=[OpenApiExample("Another name", value={"name": "Auditor"}, request_only=True)],
     )

@@ -13,8 +13,9 @@ from accounts.models import Organization, Space, SpaceBinding
 from accounts.paging import paginate
 from accounts.people import find_member
 from accounts.permissions import find_seen, seen_by
-from accounts.rest.describe import operation
+from accounts.rest.describe import answer, operation
 from accounts.rest.endpoint import Endpoint, named_like, paged, path_id
+from accounts.rest.examples import IDS, MEMBER, SPACE, SPACE_MEMBER, page_of
 from accounts.rest.role_objects import RoleFinder
 from accounts.rest.serializers import (
     AddSpaceMember,
@@ -27,7 +28,6 @@ from accounts.rest.serializers import (
 )
 from accounts.roles import Level
 from accounts.tenancy import change_space, create_space, delete_space
-from accounts.wire import encode_id
 
 _TAG = "Spaces"
 _PATH = {"space_id": "Space"}
@@ -47,7 +47,7 @@ class SpaceList(Endpoint):
         summary="List spaces",
         text="Oldest first. Spaces of equal name in different organizations are all listed.",
         query=SpaceQuery,
-        success=(200, SpacePage),
+        success=(200, answer(SpacePage, {"The first of several": page_of("spaces", SPACE)})),
         problems=(400, 401, 403, 404, 429),
     )
     def get(self, request: Request) -> Response:
@@ -65,12 +65,12 @@ class SpaceList(Endpoint):
         summary="Create a space",
         text="Names are unique in the organization. Whoever creates it as less than an admin above becomes its admin.",
         request=CreateSpace,
-        success=(201, SpaceOut),
+        success=(201, answer(SpaceOut, {"A new space": SPACE | {"name": "sandbox", "is_private": True}})),
         problems=(400, 401, 403, 404, 409, 422, 429),
         examples=[
             OpenApiExample(
                 "A private space",
-                value={"name": "vision-lab", "organization_id": encode_id("Organization", 1), "is_private": True},
+                value={"name": "sandbox", "organization_id": IDS["Organization"], "is_private": True},
                 request_only=True,
             )
         ],
@@ -97,7 +97,7 @@ class SpaceDetail(Endpoint):
         tag=_TAG,
         summary="Get a space",
         path=_PATH,
-        success=(200, SpaceOut),
+        success=(200, answer(SpaceOut, {"A space": SPACE})),
         problems=(400, 401, 403, 404, 429),
     )
     def get(self, request: Request, space_id: str) -> Response:
@@ -112,7 +112,7 @@ class SpaceDetail(Endpoint):
         "space private takes access from those who have no role of their own in it.",
         path=_PATH,
         request=ChangeSpace,
-        success=(200, SpaceOut),
+        success=(200, answer(SpaceOut, {"As it is now": SPACE | {"is_private": True}})),
         problems=(400, 401, 403, 404, 409, 422, 429),
         examples=[OpenApiExample("Private from now on", value={"is_private": True}, request_only=True)],
     )
@@ -159,17 +159,13 @@ class SpaceMembers(Endpoint):
         "role held before, a custom one that of the custom role; the two add up.",
         path=_PATH,
         request=AddSpaceMember,
-        success=(200, SpaceMemberOut),
+        success=(200, answer(SpaceMemberOut, {"A member": SPACE_MEMBER})),
         problems=(400, 401, 403, 404, 422, 429),
         examples=[
-            OpenApiExample(
-                "A member",
-                value={"user_id": encode_id("User", 42), "role": {"type": "PREDEFINED", "name": "MEMBER"}},
-                request_only=True,
-            ),
+            OpenApiExample("A member", value={"user_id": IDS["User"], "role": MEMBER}, request_only=True),
             OpenApiExample(
                 "A custom role",
-                value={"user_id": encode_id("User", 42), "role": {"type": "CUSTOM", "id": encode_id("Role", 5)}},
+                value={"user_id": IDS["User"], "role": {"type": "CUSTOM", "id": IDS["Role"]}},
                 request_only=True,
             ),
         ],

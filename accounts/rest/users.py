@@ -27,8 +27,9 @@ from accounts.people import (
     was_removed,
 )
 from accounts.permissions import require
-from accounts.rest.describe import operation
+from accounts.rest.describe import answer, operation
 from accounts.rest.endpoint import Endpoint, paged, path_id
+from accounts.rest.examples import INVITED, MEMBER, USER, page_of
 from accounts.rest.role_objects import RoleFinder
 from accounts.rest.serializers import ChangeUser, CreatedUser, CreateUser, UserOut, UserPage, UserQuery
 from accounts.roles import Level
@@ -53,7 +54,7 @@ class UserList(Endpoint):
         summary="List users",
         text="Oldest first, without bots and without those who were removed or deactivated.",
         query=UserQuery,
-        success=(200, UserPage),
+        success=(200, answer(UserPage, {"The first of several": page_of("users", USER)})),
         problems=(400, 401, 403, 429),
     )
     def get(self, request: Request) -> Response:
@@ -72,8 +73,20 @@ class UserList(Endpoint):
         "never again. `NONE` makes the person active at once; they set a password through *Forgot password*. Asking "
         "again while an invitation is open answers 200 with the user as they are, and sends nothing.",
         request=CreateUser,
-        success=(201, CreatedUser),
-        also={200: UserOut},
+        success=(
+            201,
+            answer(
+                CreatedUser,
+                {
+                    "By mail": INVITED | {"invite_mode": "EMAIL_LINK"},
+                    "With a temporary password": INVITED
+                    | {"invite_mode": "TEMPORARY_PASSWORD", "temporary_password": "Kx7mPq4RtZ2w"},
+                },
+            ),
+        ),
+        also={
+            200: answer(UserOut, {"Invited before": INVITED}, "A person whose invitation is open; nothing was sent.")
+        },
         problems=(400, 401, 403, 404, 409, 422, 429),
         examples=[
             OpenApiExample(
@@ -81,7 +94,7 @@ class UserList(Endpoint):
                 value={
                     "name": "Ann Archer",
                     "email": "ann@example.com",
-                    "role": {"type": "PREDEFINED", "name": "MEMBER"},
+                    "role": MEMBER,
                     "invite_mode": "EMAIL_LINK",
                 },
                 request_only=True,
@@ -124,7 +137,7 @@ class UserDetail(Endpoint):
         tag=_TAG,
         summary="Get a user",
         path=_PATH,
-        success=(200, UserOut),
+        success=(200, answer(UserOut, {"A person": USER})),
         problems=(400, 401, 403, 404, 429),
     )
     def get(self, request: Request, user_id: str) -> Response:
@@ -139,7 +152,7 @@ class UserDetail(Endpoint):
         text="Give at least one property; both are changed, or neither.",
         path=_PATH,
         request=ChangeUser,
-        success=(200, UserOut),
+        success=(200, answer(UserOut, {"As they are now": USER | {"is_developer": False}})),
         problems=(400, 401, 403, 404, 422, 429),
         examples=[OpenApiExample("No developer access", value={"is_developer": False}, request_only=True)],
     )

@@ -18,10 +18,10 @@ from accounts.models import Space, User
 from accounts.paging import paginate
 from accounts.people import find_member
 from accounts.permissions import find_seen
-from accounts.rest.describe import operation
+from accounts.rest.describe import answer, operation
 from accounts.rest.endpoint import Endpoint, paged, path_id
+from accounts.rest.examples import page_of
 from accounts.rest.problems import Fault, Malformed
-from accounts.wire import encode_id
 from apikeys.lifecycle import NewKey, create_service_key, create_user_key, refresh_key, revoke_key
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyKind, KeyStatus
 from apikeys.policy import (
@@ -31,6 +31,15 @@ from apikeys.policy import (
     service_keys_created_by,
     service_keys_of,
     user_keys,
+)
+from apikeys.rest.examples import (
+    CREATE_SERVICE_KEY,
+    CREATE_USER_KEY,
+    NEW_SERVICE_KEY,
+    NEW_USER_KEY,
+    REFRESHED_KEY,
+    SERVICE_KEY,
+    USER_KEY,
 )
 from apikeys.rest.grants import roles_and_grants
 from apikeys.rest.serializers import (
@@ -50,23 +59,6 @@ from apikeys.rest.serializers import (
 
 _TAG = "API keys"
 _BODIES: dict[str, type[CreateUserKey]] = {"USER": CreateUserKey, "SERVICE": CreateServiceKey}
-_USER_EXAMPLE = {"key_type": "USER", "name": "laptop", "expires_at": "2030-01-31T12:00:00Z"}
-_SERVICE_EXAMPLE = {
-    "key_type": "SERVICE",
-    "name": "nightly export",
-    "description": "Runs at two in the morning.",
-    "account_role": {"type": "PREDEFINED", "name": "MEMBER"},
-    "organizations": [
-        {
-            "org_id": encode_id("Organization", 1),
-            "role": {"type": "PREDEFINED", "name": "READ_ONLY"},
-            "spaces": [
-                {"space_id": encode_id("Space", 7), "role": {"type": "PREDEFINED", "name": "MEMBER"}},
-                {"space_id": encode_id("Space", 8), "role": {"type": "CUSTOM", "id": encode_id("Role", 5)}},
-            ],
-        }
-    ],
-}
 
 
 class KeyEndpoint(Endpoint):
@@ -95,7 +87,16 @@ class KeyList(KeyEndpoint):
         "space, without saying where else they are bound. Keys that have expired are in no list: they are not valid "
         "for use, and nobody revoked them.",
         query=KeyQuery,
-        success=(200, KeyPage),
+        success=(
+            200,
+            answer(
+                KeyPage,
+                {
+                    "User keys": page_of("api_keys", USER_KEY),
+                    "Service keys": page_of("api_keys", SERVICE_KEY),
+                },
+            ),
+        ),
         problems=(400, 401, 403, 404, 429),
     )
     def get(self, request: Request) -> Response:
@@ -119,20 +120,28 @@ class KeyList(KeyEndpoint):
         "with the roles given here and no others; it goes on when you leave. Roles above your own are refused with "
         "422. The full key is in this answer and never shown again.",
         request=PolymorphicProxySerializer(
-            component_name="CreateKey", serializers={**_BODIES}, resource_type_field_name="key_type"
+            component_name="CreateKey",
+            serializers={**_BODIES},
+            resource_type_field_name="key_type",
+            help_text="A new key, of either kind.",
         ),
         success=(
             201,
-            PolymorphicProxySerializer(
-                component_name="CreatedKey",
-                serializers={"USER": CreatedUserKey, "SERVICE": CreatedServiceKey},
-                resource_type_field_name="key_type",
+            answer(
+                PolymorphicProxySerializer(
+                    component_name="CreatedKey",
+                    serializers={"USER": CreatedUserKey, "SERVICE": CreatedServiceKey},
+                    resource_type_field_name="key_type",
+                    help_text="A new key.",
+                ),
+                {"A user key": NEW_USER_KEY, "A service key": NEW_SERVICE_KEY},
+                "A new key.",
             ),
         ),
         problems=(400, 401, 403, 404, 422, 429),
         examples=[
-            OpenApiExample("A user key", value=_USER_EXAMPLE, request_only=True),
-            OpenApiExample("A service key", value=_SERVICE_EXAMPLE, request_only=True),
+            OpenApiExample("A user key", value=CREATE_USER_KEY, request_only=True),
+            OpenApiExample("A service key", value=CREATE_SERVICE_KEY, request_only=True),
         ],
     )
     @method_decorator(sensitive_variables())
@@ -166,7 +175,7 @@ class KeyRefresh(KeyEndpoint):
         "key that expires needs `expires_at`, no later than before: refreshing never lengthens a life.",
         path={"api_key_id": "ApiKey"},
         request=RefreshKey,
-        success=(200, RefreshedKey),
+        success=(200, answer(RefreshedKey, {"A service key": REFRESHED_KEY})),
         problems=(400, 401, 403, 404, 422, 429),
         examples=[
             OpenApiExample("At once", value={}, request_only=True),
