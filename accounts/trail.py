@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from django.db.models import Q, QuerySet, TextChoices
@@ -19,6 +19,9 @@ from accounts.standing import standing_of
 from accounts.wire import encode_id
 
 KEY_TYPE = "ApiKey"
+# How far back programs see where they do not say (contract rest-v2 §11), and the first moment there is to look at.
+_USUAL_RANGE = timedelta(days=30)
+_FIRST_MOMENT = datetime.min.replace(tzinfo=UTC)
 _ROLE_LABELS = {(row.level.value, row.name.value): row.label for row in PREDEFINED}
 _GROUPS = {
     "key": "Keys",
@@ -160,6 +163,11 @@ class Told:
 def sees_everything(actor: Actor) -> bool:
     """Whether the actor reads the whole account's trail: its admins, and operators."""
     return standing_of(actor).is_account_admin
+
+
+def usual_start(end: datetime) -> datetime:
+    """Return where a list of events up to ``end`` starts when nobody says."""
+    return end - min(_USUAL_RANGE, end - _FIRST_MOMENT)
 
 
 def all_events(actor: Actor) -> QuerySet[AuditEvent]:

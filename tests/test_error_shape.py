@@ -575,6 +575,7 @@ def test_document_has_the_scheme() -> None:  # security 53
 ODD: list[Any] = [None, True, 0, -1, 1.5, 10**30, "", "x", "\x00", "\ud800", "\u202e", "💣" * 2_000]
 ODD += [[], [[]], [None], {}, {"type": 1}]
 ODD_TEXTS = ["", "x", "0", "-1", "1e3", "٣", "\x00", "💣", "a" * 5_000, "null", encode_id("Space", 2**62)]
+ODD_TEXTS += ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

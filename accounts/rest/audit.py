@@ -19,12 +19,11 @@ from accounts.rest.audit_shapes import (
     AuditLogQuery,
     ExportAuditLogs,
     narrowed,
-    usual_start,
 )
 from accounts.rest.describe import answer, operation
 from accounts.rest.endpoint import Endpoint, paged
 from accounts.rest.examples import EVENT, EXPORTED, page_of
-from accounts.trail import all_events
+from accounts.trail import all_events, usual_start
 
 _TAG = "Audit logs"
 _ACCESS = "Account admins; 403 for everybody else."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -19,7 +19,6 @@ from accounts.wire import encode_id
 # Contract rest-v2 §11.
 _MAX_NAME = 255
 _MAX_NAMES = 20
-_USUAL_RANGE = timedelta(days=30)
 _MAX_SEARCH = 256
 
 _ACTIONS = sorted({*Tag.values, *(tag.split(":")[0] for tag in Tag.values)})
@@ -125,11 +124,6 @@ class AuditLogPage(serializers.Serializer[Any]):
 
     logs = AuditLogOut(many=True, help_text="The events.")
     pagination = Pagination(help_text="Whether there is more.")
-
-
-def usual_start(end: datetime) -> datetime:
-    """Return where a list starts when nobody says."""
-    return end - _USUAL_RANGE
 
 
 def narrowed(said: dict[str, Any], *, since: datetime | None, until: datetime) -> Filter:

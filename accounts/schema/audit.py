@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
 
 import strawberry
@@ -16,11 +16,10 @@ from accounts.paging import Page, paginate
 from accounts.schema.inquiry import Info, Inquiry
 from accounts.schema.relay import DEFAULT_FIRST, Connection, Slice, connection, extend, told
 from accounts.schema.types import Account
-from accounts.trail import Filter, OperationType, all_events, operation_name, operation_type
+from accounts.trail import Filter, OperationType, all_events, operation_name, operation_type, usual_start
 from accounts.wire import encode_id
 
 _SIGN_INS = (Tag.SIGNED_IN, Tag.SIGN_IN_FAILED)
-_USUAL_RANGE = timedelta(days=30)  # as over REST (contract rest-v2 §11)
 _ACCESS = "Account admins; forbidden to everybody else."
 _RANGE = "Newest first; both ends of the time range count. Left out: the 30 days before the end, and now."
 
@@ -194,7 +193,7 @@ def _page(
 ) -> Page[AuditEvent]:
     events = all_events(inquiry.actor)
     end = end or inquiry.at
-    start = start or end - _USUAL_RANGE
+    start = start or usual_start(end)
     if start > end:
         raise Invalid("startTime must not be later than endTime.", field="startTime")
     events = Filter(since=start, until=end).apply(events)

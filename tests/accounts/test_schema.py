@@ -800,6 +800,7 @@ def test_audit_log_has_a_time_range(cast: Cast) -> None:
     assert len(found()) == len(found(start="2020-01-01T00:00:00Z")) > 0
     assert found(end="2020-01-01T00:00:00Z") == []
     assert found(start="2090-01-01T00:00:00Z", end="2091-01-01T00:00:00Z") == []
+    assert alice.data('{ account { auditLogs(endTime: "0001-01-02T00:00:00Z") { edges { cursor } } } }')
     assert alice.codes('{ account { auditLogs(startTime: "2090-01-01T00:00:00Z") { edges { cursor } } } }') == [
         "invalid"
     ]
