@@ -57,7 +57,6 @@ else:
 
 # What the workers of one host share among them, and with nobody else; best in memory.
 SHARED_FOLDER = DATA_FOLDER / "shared"
-SHARED_FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 # Workers keep their connection; one that the server has closed meanwhile is replaced at the next request.
 DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}

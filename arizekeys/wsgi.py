@@ -28,6 +28,7 @@ from apikeys.usage import Uses  # noqa: E402 -- as above
 
 def _open() -> ForwardAuth:
     folder = settings.SHARED_FOLDER
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     epochs, uses = Epochs(folder / "epochs"), Uses()
     follower = Follower(folder, epochs)
     follower.start()
