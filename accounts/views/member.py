@@ -14,7 +14,14 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts import mail, roster
 from accounts.actors import Actor
-from accounts.bindings import bind_role, delete_binding, level_of, set_developer_access, unbind_role
+from accounts.bindings import (
+    bind_role,
+    delete_binding,
+    level_of,
+    may_manage_members,
+    set_developer_access,
+    unbind_role,
+)
 from accounts.errors import DomainError, Forbidden, NotFound
 from accounts.models import Account, Organization, Role, Space, SpaceBinding
 from accounts.pages import settings_page
@@ -172,6 +179,8 @@ def leave(request: HttpRequest, actor: Actor, wire_id: str, scope_id: str) -> Ht
             f"{member.user.name} has no role of their own in “{scope}” any more.",
             after=after,
         )
+    if not may_manage_members(actor, scope):
+        raise Forbidden(f"Only an admin of “{scope}” changes its members.")
     context = _dialog(wire_id) | {
         "close_url": after,
         "member": member,

@@ -135,6 +135,14 @@ def test_the_menu_leads_to_ones_own_roles(cast: Cast) -> None:
     assert client.get(page_of(cast.bob)).status_code == 200
 
 
+@pytest.mark.parametrize("place", ["fraud", "production"])
+def test_whoever_may_not_take_roles_away_is_not_asked_about_it(cast: Cast, place: str) -> None:
+    address = f"{page_of(cast.charlie)}remove/{wire(getattr(cast, place))}/"
+
+    assert signed_in(cast.alice).get(address).status_code == 200
+    assert signed_in(cast.bob).get(address).status_code == 403
+
+
 def test_people_of_other_accounts_do_not_exist(cast: Cast) -> None:
     client = signed_in(cast.alice)
 
