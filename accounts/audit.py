@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from datetime import datetime
 from typing import Any
 
@@ -9,8 +10,10 @@ from django.db.models import Model, QuerySet, TextChoices
 from django.utils import timezone
 
 from accounts.actors import Actor, Door
+from accounts.errors import DomainError
 from accounts.models import Account, AuditEvent
 from accounts.redaction import redact, redact_text
+from accounts.repeats import Repeats
 
 
 class Tag(TextChoices):
@@ -20,6 +23,7 @@ class Tag(TextChoices):
     KEY_REFRESHED = "key:refresh", "Refreshed a key"
     KEY_REVOKED = "key:revoke", "Revoked a key"
     KEY_EXPOSED = "key:expose", "Key seen in an unsafe place"
+    KEY_REFUSED = "key:refuse", "Key turned away"
     KEYS_EXPORTED = "key:export", "Exported keys"
     SECRETS_PRUNED = "secret:prune", "Deleted secrets that open nothing any more"
     PERSON_INVITED = "person:invite", "Invited a person"
@@ -51,6 +55,10 @@ class Tag(TextChoices):
     SIGN_IN_FAILED = "session:fail", "Failed to sign in"
     PASSWORD_CHANGED = "password:change", "Changed a password"
     AUDIT_EXPORTED = "audit:export", "Exported the audit log"
+    ACCESS_REFUSED = "access:refuse", "Asked for what they may not have"
+
+
+_refusals = Repeats(seconds=60)
 
 
 def record(
@@ -93,6 +101,30 @@ def record(
         variables=redact(actor.operation.variables),
         details=redact(details),
     )
+
+
+def record_refusal(actor: Actor, tag: Tag, refusal: DomainError, **details: Any) -> None:
+    """Append that the actor was refused something. The very same refusal is told once a minute, with its number.
+
+    Without that, whoever may call at all could fill the log by repeating what they may not.
+    """
+    refusal.noted = True
+    account, user = (row.pk if row else None for row in (actor.account, actor.user))
+    times = unsaid(tag, account, user, actor.key_id, actor.door, refusal.code, refusal.detail)
+    if times > 1:
+        details["times"] = times
+    if times:
+        record(actor, tag, refused=True, reason=refusal.code, said=refusal.detail, **details)
+
+
+def unsaid(tag: Tag, *what: Hashable) -> int:
+    """Count a refusal; return how many of the same kind are to be told of now: none within a minute of the last."""
+    return _refusals.times((tag, *what))
+
+
+def forget_refusals() -> None:
+    """Tell of every refusal anew: for tests, which share one process."""
+    _refusals.forget()
 
 
 def history(account: Account) -> QuerySet[AuditEvent]:

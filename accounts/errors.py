@@ -7,11 +7,13 @@ class DomainError(Exception):
     """A rule said no.
 
     ``code`` is stable and public, ``detail`` is a sentence for people that says what to do next. ``field`` names
-    the input at fault where there is one. ``recorded`` says whether the refusal belongs in the audit trail.
+    the input at fault where there is one. ``recorded`` says whether the refusal belongs in the audit trail, and
+    ``noted`` whether it got there.
     """
 
     code = "refused"
     recorded = False
+    noted = False
 
     def __init__(self, detail: str, *, field: str | None = None) -> None:
         super().__init__(detail)

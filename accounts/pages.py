@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
 from accounts.actors import Actor
+from accounts.audit import Tag, record_refusal
 from accounts.errors import Forbidden, NotFound
 from accounts.redaction import KEY_PATTERN
 from accounts.signals import key_misplaced
@@ -47,6 +48,8 @@ def settings_page(
         except NotFound as refusal:
             raise Http404(refusal.detail) from refusal
         except Forbidden as refusal:
+            if not refusal.noted:
+                record_refusal(actor, Tag.ACCESS_REFUSED, refusal, where=request.path)
             raise PermissionDenied(refusal.detail) from refusal
 
     return never_cache(login_required(page))

@@ -18,7 +18,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from accounts.actors import Actor, Door, accounts_of
-from accounts.audit import Tag, record
+from accounts.audit import Tag, record, unsaid
 from accounts.models import Account, User, UserKind
 from accounts.models.users import normalize_email
 from accounts.origin import client_ip
@@ -73,7 +73,11 @@ def _failed(sender: object, credentials: dict[str, Any], request: HttpRequest | 
     person = User.objects.filter(kind=UserKind.PERSON, email=name).first()
     why = "locked" if getattr(request, "axes_locked_out", False) else _why(person)
     claimant = _claimant(request, name, _first_account(person))
-    record(claimant, Tag.SIGN_IN_FAILED, person, refused=True, reason=why)
+    # Knocking at a closed door costs nothing, no password is even looked at: so it is not told every time.
+    times = unsaid(Tag.SIGN_IN_FAILED, name, claimant.ip) if why == "locked" else 1
+    if times:
+        details: dict[str, Any] = {"times": times} if times > 1 else {}
+        record(claimant, Tag.SIGN_IN_FAILED, person, refused=True, reason=why, **details)
 
 
 def _why(person: User | None) -> str:

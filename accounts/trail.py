@@ -34,6 +34,7 @@ _GROUPS = {
     "session": "Sign-in",
     "password": "Passwords",
     "audit": "Audit log",
+    "access": "Refused access",
 }
 _WORDS = {
     "account_role": "Account role",
@@ -53,6 +54,7 @@ _WORDS = {
     "max_live_keys": "Live keys",
     "redacted_key": "Key now reads",
     "said": "Answer",
+    "times": "How often",
     "where": "Seen in",
 }
 _REASONS = {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Concatenate, ParamSpec, TypeVar
 
 from django.db import transaction
 
 from accounts.actors import Actor
-from accounts.audit import Tag, record
+from accounts.audit import Tag, record_refusal
 from accounts.errors import DomainError
 from accounts.models import Account
 from accounts.signals import committed
@@ -17,17 +18,22 @@ from accounts.signals import committed
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_inside: ContextVar[bool] = ContextVar("inside a verb", default=False)
+
 
 def verb(tag: Tag) -> Callable[[Callable[Concatenate[Actor, P], R]], Callable[Concatenate[Actor, P], R]]:
     """Make a function a verb.
 
     It runs in one transaction and alone in its account, from the first question on: what it decides about roles still
-    holds when it commits. A refusal that matters is recorded after the transaction rolled back.
+    holds when it commits. A refusal that matters is recorded after the transaction rolled back; where one verb calls
+    another, by the outer one, with which the inner one's event would vanish.
     """
 
     def decorate(function: Callable[Concatenate[Actor, P], R]) -> Callable[Concatenate[Actor, P], R]:
         @functools.wraps(function)
         def run(actor: Actor, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            outermost = not _inside.get()
+            token = _inside.set(True)
             try:
                 with transaction.atomic():
                     if actor.account is not None:
@@ -36,9 +42,11 @@ def verb(tag: Tag) -> Callable[[Callable[Concatenate[Actor, P], R]], Callable[Co
                     _announce_commit()
                     return result
             except DomainError as refusal:
-                if refusal.recorded:
-                    record(actor, tag, refused=True, reason=refusal.code, said=refusal.detail)
+                if refusal.recorded and outermost:
+                    record_refusal(actor, tag, refusal)
                 raise
+            finally:
+                _inside.reset(token)
 
         return run
 

@@ -13,11 +13,14 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from accounts.actors import Actor, Door, Operation
+from accounts.afterwards import afterwards
+from accounts.audit import Tag, record_refusal
 from accounts.models import User
 from accounts.origin import client_ip
 from accounts.redaction import KEY_PATTERN
-from apikeys.errors import DeveloperAccessLocked, MalformedKey, UnsafeRequest
+from apikeys.errors import DeveloperAccessLocked, InvalidKey, MalformedKey, UnsafeRequest
 from apikeys.lifecycle import flag_exposed
+from apikeys.refusals import flush, note_refusal
 from apikeys.usage import note_use
 from apikeys.verification import verify
 
@@ -48,15 +51,21 @@ class ApiKeyAuthentication(BaseAuthentication):
         presented = presented_key(http)
         if presented is None:
             return None
-        now = timezone.now()
-        key = verify(presented, at=now)
-        if key.is_user_key and key.account.developer_access_locked:
-            raise DeveloperAccessLocked("The account's developer access lock is on: user keys cannot call the API.")
-        ip = client_ip(http)
-        note_use(key.key_id, ip=ip, client=client_name(http), at=now)
+        now, ip = timezone.now(), client_ip(http)
+        try:
+            key = verify(presented, at=now)
+        except InvalidKey as refusal:
+            if note_refusal(refusal, door=self.door, ip=ip, at=now, operation=self.operation(http)):
+                afterwards(flush)
+            raise
         actor = Actor.from_key(
             key.user, key.account, key_id=key.key_id, door=self.door, ip=ip, operation=self.operation(http)
         )
+        if key.is_user_key and key.account.developer_access_locked:
+            locked = DeveloperAccessLocked("The account's developer access lock is on: user keys cannot call the API.")
+            record_refusal(actor, Tag.ACCESS_REFUSED, locked)
+            raise locked
+        note_use(key.key_id, ip=ip, client=client_name(http), at=now)
         return key.user, actor
 
     def operation(self, request: HttpRequest) -> Operation:

@@ -125,7 +125,7 @@ def decide(presented: str, question: Question, *, at: datetime) -> Decision:
     row = _fetch(key_text.public_id, question)
     reason = why_refused(key_text, row, at)
     if row is None or reason is not None:
-        raise InvalidKey(reason or Reason.UNKNOWN)
+        raise InvalidKey(reason or Reason.UNKNOWN, key_id=row["key_id"] if row else None)
     freshen(key_text, row)
     roles = _roles(row)
     return Decision(

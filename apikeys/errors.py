@@ -23,13 +23,14 @@ class Reason(StrEnum):
 
 
 class InvalidKey(DomainError):
-    """The key opens nothing. ``reason`` must not reach the caller."""
+    """The key opens nothing. ``reason`` must not reach the caller, and neither may ``key_id``, where there is one."""
 
     code = "invalid_token"
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: Reason, *, key_id: int | None = None) -> None:
         super().__init__("The API key is missing, unknown, expired or revoked.")
         self.reason = reason
+        self.key_id = key_id
 
 
 class MalformedKey(InvalidKey):

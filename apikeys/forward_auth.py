@@ -38,6 +38,7 @@ from apikeys.decisions import Decision, Question, decide
 from apikeys.epochs import Epochs
 from apikeys.errors import InvalidKey, MalformedKey, Reason, UnsafeRequest
 from apikeys.limits import Limit, Limiter
+from apikeys.refusals import note_refusal
 from apikeys.usage import Uses
 
 logger = logging.getLogger("apikeys.forward_auth")
@@ -140,6 +141,8 @@ class ForwardAuth:
                 return find()[0]
             return self._answers.learn(name, find)
         except InvalidKey as refusal:
+            # Told by a thread: whoever records waits for others of the account, and this door waits for nobody.
+            note_refusal(refusal, door=Door.VERIFY, ip=client_ip(request), at=timezone.now())
             if refusal.reason in _GUESSES:
                 self._limiter.take(source, self._guesses)
             if name is not None and not isinstance(refusal, MalformedKey):

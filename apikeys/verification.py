@@ -60,7 +60,7 @@ def verify(presented: str, *, at: datetime) -> VerifiedKey:
     if row is None or reason is not None:
         reason = reason or Reason.UNKNOWN
         logger.info("refused ak-%s…: %s", key_text.public_id, reason)
-        raise InvalidKey(reason)
+        raise InvalidKey(reason, key_id=row["key__id"] if row else None)
     freshen(key_text, row)
     return VerifiedKey(
         key_id=row["key__id"],

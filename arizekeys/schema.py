@@ -24,7 +24,8 @@ from rest_framework.views import APIView
 from strawberry.schema.config import StrawberryConfig
 
 from accounts.actors import Actor
-from accounts.errors import Invalid
+from accounts.audit import Tag, record_refusal
+from accounts.errors import DomainError, Invalid
 from accounts.schema import mutations, queries
 from accounts.schema.inquiry import Info, Inquiry
 from accounts.schema.relay import ACCESS, Node, told
@@ -139,6 +140,9 @@ class GraphQL(APIView):
             variable_values=asked.variables,
             operation_name=asked.node.name.value if asked.node.name else None,
         )
+        for cause in map(_cause, result.errors or []):
+            if isinstance(cause, DomainError) and cause.recorded and not cause.noted:
+                record_refusal(replace(actor, operation=asked.operation), Tag.ACCESS_REFUSED, cause)
         return _answered(result, context)
 
 

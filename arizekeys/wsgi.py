@@ -19,6 +19,7 @@ _django = get_wsgi_application()
 
 from django.conf import settings  # noqa: E402 -- Django is set up by now
 
+from apikeys import refusals  # noqa: E402 -- as above
 from apikeys.epochs import Epochs  # noqa: E402 -- as above
 from apikeys.following import Follower  # noqa: E402 -- as above
 from apikeys.forward_auth import PATH, ForwardAuth  # noqa: E402 -- as above
@@ -34,11 +35,15 @@ def _open() -> ForwardAuth:
     follower.start()
     flushing = threading.Thread(target=uses.flush_for_ever, name="uses", daemon=True)
     flushing.start()
+    ended = threading.Event()
+    telling = threading.Thread(target=refusals.flush_for_ever, args=(ended,), name="refusals", daemon=True)
+    telling.start()
 
     def leave() -> None:
+        ended.set()
         for part in (follower, uses):
             part.end()
-        for thread in (follower, flushing):
+        for thread in (follower, flushing, telling):
             thread.join(timeout=2)
 
     atexit.register(leave)

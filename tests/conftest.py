@@ -68,7 +68,11 @@ def cast(db: None) -> Cast:
 
 @pytest.fixture(autouse=True)
 def _fresh_usage() -> None:
-    """Let every test write "last used" anew, as if in a process of its own."""
+    """Let every test write "last used" and refusals anew, as if in a process of its own."""
+    from accounts.audit import forget_refusals
+    from apikeys.refusals import forget_refusals as forget_refused_keys
     from apikeys.usage import forget_uses
 
     forget_uses()
+    forget_refusals()
+    forget_refused_keys()

@@ -15,7 +15,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.actors import Actor
-from accounts.errors import Invalid
+from accounts.audit import Tag, record_refusal
+from accounts.errors import DomainError, Invalid
 from accounts.idempotency import Answer, answer_once
 from accounts.models import Organization, Space
 from accounts.paging import Page
@@ -58,6 +59,12 @@ class Endpoint(APIView):
     def default_response_headers(self) -> dict[str, str]:
         """Return headers for every answer: what depends on a key is nobody else's to keep."""
         return {**super().default_response_headers, "Cache-Control": "no-store"}
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Answer a refusal; one that no verb has recorded, of somebody who only wanted to look, is recorded here."""
+        if isinstance(exc, DomainError) and exc.recorded and not exc.noted and isinstance(self.request.auth, Actor):
+            record_refusal(self.request.auth, Tag.ACCESS_REFUSED, exc)
+        return super().handle_exception(exc)
 
     def with_secret(self, response: Response, name: str, secret: str, row_id: str) -> Response:
         """Add to an answer what is shown this once, and say whose it is.
