@@ -11,7 +11,11 @@ from typing import Any
 
 from pytest_django.live_server_helper import LiveServer
 
-PATIENCE = 60  # seconds; one command takes two
+PATIENCE = 180  # seconds; one command takes two, and many times that on a busy machine
+EVERYWHERE = {"--force", "--output", "--verbose"}
+
+# What the command line says of itself: group -> command -> for each option its names.
+Offered = dict[str, dict[str, list[list[str]]]]
 
 
 @dataclass(frozen=True)
@@ -32,15 +36,16 @@ class Said:
 class Ax:
     """The vendor's command line: ``ax(key, "users", "get", "ann@example.com")``."""
 
-    def __init__(self, program: Path, home: Path, server: LiveServer) -> None:
+    def __init__(self, program: Path, home: Path, server: LiveServer, offered: Offered) -> None:
         self._program = program
         self._home = home
         self._host = server.url.removeprefix("http://")
-        self.ran: set[tuple[str, str]] = set()
+        self._offered = offered
+        self._ran: dict[tuple[str, str], set[str]] = {}  # command -> everything typed after it so far
 
     def __call__(self, key: str, group: str, command: str, *options: str, typed: str = "") -> Said:
         """Run one command with a key, typing what is given where it asks."""
-        self.ran.add((group, command))
+        self._ran.setdefault((group, command), set()).update(options)
         done = run_ax(
             self._program,
             self._home,
@@ -52,6 +57,21 @@ class Ax:
             ARIZE_API_HOST=self._host,
         )
         return Said(done.returncode, done.stdout, done.stderr)
+
+    def left_out(self, group: str) -> dict[str, list[str]]:
+        """Tell which commands of a group have not been run, or not with all their options: command -> options.
+
+        Without what is the same for all commands.
+        """
+        unused = {
+            command: [names[0] for names in options if not self._ran.get((group, command), set()).intersection(names)]
+            for command, options in self._offered[group].items()
+        }
+        return {
+            command: sorted(set(options) - EVERYWHERE)
+            for command, options in unused.items()
+            if (group, command) not in self._ran or set(options) - EVERYWHERE
+        }
 
 
 def run_ax(

@@ -14,7 +14,7 @@ import pytest
 from pytest_django.live_server_helper import LiveServer
 
 from tests.clients import environment
-from tests.clients.commands import Ax, run_ax
+from tests.clients.commands import Ax, Offered, run_ax
 from tests.clients.environment import Client
 from tests.clients.libraries import Call, Process, running
 
@@ -98,23 +98,30 @@ def ax_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-@pytest.fixture
-def ax(ax_home: Path, live_server: LiveServer) -> Ax:
-    """The vendor's command line, at the live server."""
-    return Ax(installed(Client.AX) / "ax", ax_home, live_server)
-
-
 @pytest.fixture(scope="session")
-def ax_commands() -> dict[str, set[str]]:
-    """The commands of each group, as the command line itself knows them."""
-    script = (
-        "import json; from ax.cli import app; groups = [group.typer_instance for group in app.registered_groups]; "
-        "print(json.dumps({one.info.name: [command.name for command in one.registered_commands] for one in groups}))"
-    )
-    told = subprocess.run(
-        [str(installed(Client.AX) / "python"), "-c", script], capture_output=True, text=True, check=True
-    )
-    return {group: set(commands) for group, commands in json.loads(told.stdout).items()}
+def ax_offers() -> Offered:
+    """What commands there are."""
+    script = """
+import json, typer
+from ax.cli import app
+groups = typer.main.get_command(app).commands.items()
+json.dump({
+    group: {
+        name: [one.opts + one.secondary_opts for one in command.params if one.param_type_name == "option"]
+        for name, command in of.commands.items()
+    }
+    for group, of in groups if hasattr(of, "commands")
+}, open(1, "w"))
+"""
+    python = [str(installed(Client.AX) / "python"), "-c", script]
+    offers: Offered = json.loads(subprocess.run(python, capture_output=True, text=True, check=True).stdout)
+    return offers
+
+
+@pytest.fixture
+def ax(ax_home: Path, ax_offers: Offered, live_server: LiveServer) -> Ax:
+    """The vendor's command line, at the live server."""
+    return Ax(installed(Client.AX) / "ax", ax_home, live_server, ax_offers)
 
 
 @pytest.fixture

@@ -18,9 +18,7 @@ def _names(said: Said, what: str) -> list[str]:
     return [one["name"] for one in said.json[what]]
 
 
-def test_every_command_of_organizations(
-    cast: Cast, ax: Ax, ax_commands: dict[str, set[str]], alices: str, bobs: str
-) -> None:
+def test_every_command_of_organizations(cast: Cast, ax: Ax, alices: str, bobs: str) -> None:
     bob = encode_id("User", cast.bob.pk)
 
     made = ax(alices, "organizations", "create", "--name", "Growth", "--description", "and more of it")
@@ -67,10 +65,10 @@ def test_every_command_of_organizations(
     assert ("Organization not deleted" in kept.err, "deleted successfully" in deleted.err) == (True, True)
     assert not Organization.objects.filter(pk=cast.fraud.pk).exists()
     assert ApiKey.objects.get(name="nightly").revoked_at is not None
-    assert {command for _, command in ax.ran} == ax_commands["organizations"]
+    assert ax.left_out("organizations") == {}
 
 
-def test_every_command_of_spaces(cast: Cast, ax: Ax, ax_commands: dict[str, set[str]], alices: str, bobs: str) -> None:
+def test_every_command_of_spaces(cast: Cast, ax: Ax, alices: str, bobs: str) -> None:
     bob, fraud = encode_id("User", cast.bob.pk), encode_id("Organization", cast.fraud.pk)
 
     made = ax(bobs, "spaces", "create", "--name", "shadow", "--organization-id", fraud, "--description", "beside")
@@ -84,9 +82,9 @@ def test_every_command_of_spaces(cast: Cast, ax: Ax, ax_commands: dict[str, set[
     assert ax(alices, "spaces", "get", "shadow").json == made.json
     assert ax(alices, "spaces", "get", made.json["id"]).json == made.json
 
-    renamed = ax(bobs, "spaces", "update", "shadow", "--name", "mirror")
+    renamed = ax(bobs, "spaces", "update", "shadow", "--name", "mirror", "--description", "opposite")
 
-    assert (renamed.json["name"], renamed.json["description"]) == ("mirror", "")
+    assert (renamed.json["name"], renamed.json["description"]) == ("mirror", "opposite")
 
     added = ax(alices, "spaces", "add-user", "production", "--user-id", bob, "--role", "READ_ONLY")
 
@@ -103,4 +101,4 @@ def test_every_command_of_spaces(cast: Cast, ax: Ax, ax_commands: dict[str, set[
 
     assert ("Space not deleted" in kept.err, "deleted successfully" in deleted.err) == (True, True)
     assert not Space.objects.filter(pk=shadow.pk).exists()
-    assert {command for _, command in ax.ran} == ax_commands["spaces"]
+    assert ax.left_out("spaces") == {}
