@@ -29,6 +29,7 @@ class Tag(TextChoices):
     PERSON_INVITED = "person:invite", "Invited a person"
     INVITATION_SHOWN = "person:link", "Looked at an invitation's link"
     PERSON_JOINED = "person:join", "Accepted an invitation"
+    PASSWORD_RESET_ASKED = "password:ask", "Asked for a link to a new password"
     PASSWORD_RESET_OFFERED = "password:offer", "Had a link to a new password sent"
     PERSON_REMOVED = "person:remove", "Removed a person from the account"
     PERSON_DEACTIVATED = "person:deactivate", "Deactivated a person"

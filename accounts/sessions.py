@@ -44,6 +44,14 @@ def record_session(request: HttpRequest, tag: Tag, user: User, **details: Any) -
     record(_actor(request, user, _first_account(user)), tag, user, **details)
 
 
+def record_reset_asked(request: HttpRequest, person: User) -> None:
+    """Record that somebody asked for a link to a person's new password; whether it was the person nobody knows."""
+    asker = Stranger(
+        user=None, account=_first_account(person), door=_door(request), ip=client_ip(request), claims=person.email
+    )
+    record(asker, Tag.PASSWORD_RESET_ASKED, person)
+
+
 def attempted_name(request: HttpRequest, credentials: dict[str, Any] | None) -> str:
     """Return the one spelling under which failures are counted: axes would count Alice@ and alice@ apart.
 

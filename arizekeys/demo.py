@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.actors import Actor
+from accounts.audit import Tag, record
 from accounts.bindings import bind_role, predefined
 from accounts.custom_roles import create_role
 from accounts.models import Account, Organization, Space, User
@@ -128,7 +129,16 @@ def furnish() -> list[SignIn]:
     )
     people = [SignIn(person.email, person.says, passwords[person.email]) for person in (ALICE, *INVITED)]
     master = SignIn("operator@example.com", "Django admin, at /admin/", _password())
-    User.objects.create_superuser(master.email, master.password, name="Olga Operator", joined_at=now)
+    olga = User.objects.create_superuser(master.email, master.password, name="Olga Operator", joined_at=now)
+    rights = ("is_staff", "is_superuser")
+    record(
+        Actor.from_command(None),
+        Tag.OPERATOR_CHANGED,
+        olga,
+        at=now,
+        before=dict.fromkeys(rights, False),
+        after=dict.fromkeys(rights, True),
+    )
     return [*people, master]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from axes.utils import reset as forget_failures
@@ -21,6 +22,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import mail
 from accounts.actors import Door, accounts_of
+from accounts.afterwards import afterwards
 from accounts.audit import Tag
 from accounts.errors import DomainError
 from accounts.forms import ChangePasswordForm, FirstPasswordForm, ForgotForm, NewPasswordForm, show_refusal
@@ -29,7 +31,7 @@ from accounts.models.users import normalize_email
 from accounts.origin import client_ip
 from accounts.people import choose_password
 from accounts.recent import note_proof
-from accounts.sessions import record_session
+from accounts.sessions import record_reset_asked, record_session
 from accounts.views.sign_in import safe_next
 
 # A person gets at most one mail in so many seconds, however often somebody asks in their name.
@@ -102,6 +104,7 @@ def forgot(request: HttpRequest) -> HttpResponse:
         user = User.objects.filter(kind=UserKind.PERSON, email=email).first()
         if user is not None and mail.may_reset(user) and cache.add(f"password-reset:{user.pk}", True, _PAUSE):
             mail.post_reset(user, base_url=request.build_absolute_uri("/"))
+            afterwards(partial(record_reset_asked, request, user))  # what takes time must not tell either
         return redirect("accounts:password-forgot-sent")
     return render(request, "accounts/password_forgot.html", {"form": form})
 
@@ -123,8 +126,9 @@ class New(PasswordResetConfirmView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         """Record the change, tell the person by mail, and forget wrong passwords typed before."""
-        answer = super().form_valid(form)
-        record_session(self.request, Tag.PASSWORD_CHANGED, form.user, by="a link from a mail")
+        with transaction.atomic():
+            answer = super().form_valid(form)
+            record_session(self.request, Tag.PASSWORD_CHANGED, form.user, by="a link from a mail")
         forget_failures(username=form.user.email)
         mail.send_password_changed(form.user)
         messages.success(self.request, "Your password is changed. Sign in with the new one.")

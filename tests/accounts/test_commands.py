@@ -12,6 +12,7 @@ import pytest
 from django.core import mail
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import OperationalError
 from django.test import Client
 
 from accounts.audit import Tag
@@ -19,7 +20,7 @@ from accounts.models import Account, AccountBinding, AuditEvent, Organization, U
 from accounts.roles import RoleName
 from accounts.wire import encode_id
 from tests.cast import Cast
-from tests.factories import bind, service_key
+from tests.factories import AccountFactory, bind, service_key
 
 pytestmark = pytest.mark.django_db
 
@@ -199,6 +200,47 @@ def test_operator_made_with_djangos_command_gets_in_and_awaits_no_invitation(
     assert not olga.is_pending
     client.force_login(olga)
     assert client.get("/admin/").status_code == 200
+
+
+def test_operator_made_with_djangos_command_is_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
+
+    call_command("createsuperuser", "--noinput", "--email", "olga@example.com", "--name", "Olga", verbosity=0)
+
+    event = AuditEvent.objects.get(tag=Tag.OPERATOR_CHANGED)
+    assert (event.account_id, event.target_id, event.door) == (None, User.objects.get().pk, "command")
+    assert event.details["after"] == {"is_staff": True, "is_superuser": True}
+    assert PASSWORD not in str(vars(event))
+
+
+def test_operator_that_cannot_be_recorded_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OperationalError("the server closed the connection")
+
+    monkeypatch.setattr(AuditEvent.objects, "create", fail)
+
+    with pytest.raises(OperationalError):
+        call_command("createsuperuser", "--noinput", "--email", "olga@example.com", "--name", "Olga", verbosity=0)
+
+    assert not User.objects.exists()
+
+
+def test_password_changed_with_djangos_command_is_in_the_logs_and_mailed(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = AccountFactory.create()
+    bind(cast.bob, other, "MEMBER")
+    monkeypatch.setattr("getpass.getpass", lambda **_: "a password of the operator's")
+
+    call_command("changepassword", "bob@example.com", stdout=io.StringIO())
+
+    assert User.objects.get(pk=cast.bob.pk).check_password("a password of the operator's")
+    events = AuditEvent.objects.filter(tag=Tag.PASSWORD_CHANGED).order_by("pk")
+    assert [(event.account_id, event.target_id, event.door) for event in events] == [
+        (cast.account.pk, cast.bob.pk, "command"),
+        (other.pk, cast.bob.pk, "command"),
+    ]
+    assert [message.to for message in mail.outbox] == [["bob@example.com"]]
 
 
 def test_password_is_no_argument() -> None:

@@ -186,6 +186,17 @@ def test_asking_for_a_reset_tells_nobody_who_exists(client: Client, cast: Cast) 
     assert len(mails()) == 1
 
 
+def test_asking_for_a_reset_is_recorded_as_what_it_is(client: Client, cast: Cast) -> None:
+    """Anybody can ask in a person's name: the event says for whom, and not that it was they."""
+    client.post(FORGOT, {"email": "bob@example.com"})
+    client.post(FORGOT, {"email": "bob@example.com"})
+    client.post(FORGOT, {"email": "nobody@example.com"})
+
+    (event,) = AuditEvent.objects.filter(tag=Tag.PASSWORD_RESET_ASKED)
+    assert (event.account_id, event.actor_id, event.target_id) == (cast.account.pk, None, cast.bob.pk)
+    assert (event.actor_label, event.ip, event.door) == ("bob@example.com", "127.0.0.1", "browser")
+
+
 def test_no_reset_for_bots_the_invited_and_the_removed(client: Client, cast: Cast) -> None:
     """Security.md 21."""
     bot = service_key(cast.bob, cast.production).key.owner
