@@ -308,8 +308,8 @@ def accept_invitation(user: User, *, door: Door = Door.SYSTEM, ip: str | None = 
     if not invited.update(joined_at=at, password_is_temporary=False):
         return False
     user.joined_at, user.password_is_temporary = at, False
-    for account in accounts_of(user):
-        record(Actor(user=user, account=account, door=door, ip=ip), Tag.PERSON_JOINED, user, at=at)
+    for inside in Actor(user=user, account=None, door=door, ip=ip).in_each_account_of(user):
+        record(inside, Tag.PERSON_JOINED, user, at=at)
     return True
 
 
@@ -328,8 +328,8 @@ def choose_password(
     user.joined_at, user.password_is_temporary = at, False
     user.set_password(password)
     user.save(update_fields=["password"])
-    for account in accounts_of(user)[:1]:
-        record(Actor(user=user, account=account, door=door, ip=ip), Tag.PASSWORD_CHANGED, user, at=at)
+    inside = Actor(user=user, account=None, door=door, ip=ip).in_each_account_of(user)[0]
+    record(inside, Tag.PASSWORD_CHANGED, user, at=at)
 
 
 def find_person(actor: Actor, number: int) -> User:

@@ -196,6 +196,16 @@ def test_an_account_does_not_rename_those_whom_others_know_too(cast: Cast) -> No
     assert AccountBinding.objects.get(user=cast.bob, content_object=cast.account).is_developer
 
 
+def test_an_operator_in_no_account_who_replaces_a_temporary_password_is_in_the_installations_log() -> None:
+    olga = User.objects.create_superuser("olga@example.com", "told by telephone", name="Olga Operator")
+    User.objects.filter(pk=olga.pk).update(password_is_temporary=True, joined_at=None)
+
+    choose_password(olga, "one only Olga knows", at=timezone.now())
+
+    events = AuditEvent.objects.filter(account_id=None, target_id=olga.pk).order_by("pk")
+    assert [event.tag for event in events] == [Tag.PERSON_JOINED, Tag.PASSWORD_CHANGED]
+
+
 def test_who_is_found(cast: Cast) -> None:
     bot = service_key(cast.alice, cast.production).key.owner
 
