@@ -10,8 +10,10 @@ from rest_framework import serializers
 
 from accounts.changes import MAX_NAME
 from accounts.custom_roles import LETTERS, MAX_DESCRIPTION, wire_name_of
+from accounts.errors import Invalid
 from accounts.invitations import InviteMode, Status, status_of
 from accounts.models import AccountBinding, Role
+from accounts.people import clean_email
 from accounts.rest.role_objects import AccountRoleField, OrganizationRoleField, RoleOut, SpaceRoleField
 from accounts.rest.shapes import (
     Absent,
@@ -40,12 +42,20 @@ _ROLE_NAME = (
 
 
 class Email(Text):
-    """An e-mail address; whether it is one that mail can be sent to, the verb says."""
+    """An e-mail address, in the one spelling that the verbs keep."""
 
     @property
     def keywords(self) -> dict[str, Any]:
         """What the OpenAPI document says of it besides."""
         return {"format": "email"}
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the address, cleaned."""
+        text = super().to_internal_value(data)
+        try:
+            return clean_email(text)
+        except Invalid as error:
+            raise serializers.ValidationError(error.detail) from None
 
 
 class ResourceId(Text):

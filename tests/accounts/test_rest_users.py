@@ -163,6 +163,15 @@ def test_inviting_twice_is_inviting_once(cast: Cast, api: Api) -> None:
     assert len(mail.outbox) == 1
 
 
+def test_malformed_address_is_told_before_any_rule(cast: Cast, api: Api) -> None:
+    """Whether or not the caller may give the role."""
+    wrong = ANN | {"email": "no address", "role": predefined("ADMIN")}
+
+    status, body = api(cast.bob, "POST", USERS, wrong)
+
+    assert (status, body["errors"][0]["pointer"]) == (400, "#/email")
+
+
 @pytest.mark.parametrize(
     ("change", "status"),
     [
