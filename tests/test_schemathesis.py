@@ -1,0 +1,236 @@
+"""The REST API held to its own OpenAPI document (security 53).
+
+From the document schemathesis makes requests, right ones and wrong ones, and sends them with the keys of an admin, a
+member and a read-only member. No answer may be a 5xx, have a status that the document does not know, or break its
+schema; what the schema forbids has to be refused, and what it allows only a rule may refuse.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import schemathesis
+from django.apps import apps
+from django.core.management.color import no_style
+from django.core.signals import request_finished, request_started
+from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections, connection, transaction
+from django.test import Client
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from accounts.models import Space
+from accounts.paging import Page
+from accounts.rest.shapes import described_id
+from accounts.wire import encode_id
+from arizekeys.docs import openapi
+from tests.cast import Cast, assemble
+from tests.factories import bind, custom_role, later, service_key, user_key
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from schemathesis.core.transport import Response
+    from schemathesis.schemas import BaseSchema
+
+Case = schemathesis.Case[Any]
+
+pytestmark = pytest.mark.django_db
+
+EXAMPLES = 15  # of each operation and key, beside those that the schemas ask for
+SEQUENCES = 25
+UNHURRIED = settings(
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],  # and not look for a smaller failure: what fails shall fail soon
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,  # on purpose: each request is undone, so all of them find the same world
+        HealthCheck.filter_too_much,  # names of a few letters, out of all that Unicode has
+        HealthCheck.too_slow,  # on a busy machine
+    ],
+)
+
+# What a schema cannot say: which IDs there are. The first numbers are somebody's, see ``world``.
+NUMBERS = st.integers(1, 8) | st.sampled_from([13, 10**9])
+# When a key may end, mostly.
+MOMENTS = st.sampled_from(["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "2100-02-28T23:59:59+14:00"])
+MOMENTS |= st.datetimes().map(lambda moment: f"{moment.isoformat()}Z")
+
+
+def _ids(kind: str) -> st.SearchStrategy[str]:
+    return NUMBERS.map(lambda number: encode_id(kind, number))
+
+
+def _cursor(number: int) -> str:
+    return Page([Space(pk=number)], None).cursors[0]
+
+
+for _kind in ("ApiKey", "Organization", "Role", "RoleBinding", "Space", "User"):
+    schemathesis.openapi.format(described_id(_kind, "id")["format"], _ids(_kind))
+schemathesis.openapi.format("resource-id", _ids("Space"))
+schemathesis.openapi.format("cursor", st.just("") | NUMBERS.map(_cursor))
+schemathesis.openapi.format("date-time", MOMENTS)
+
+_django = get_wsgi_application()
+
+
+def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer as on a server whose callers are on the same machine."""
+    return _django({**environ, "REMOTE_ADDR": "127.0.0.1"}, start_response)
+
+
+def _schema(*phases: str) -> BaseSchema:
+    config = {
+        "generation": {
+            "max-examples": EXAMPLES,
+            "deterministic": True,
+            "database": "none",
+            "with-security-parameters": False,  # the keys are ours; that there must be one is checked all the same
+        },
+        "checks": {
+            # Rules know more than the schema: a role, a name that is taken, an end in the past.
+            "positive_data_acceptance": {"expected-statuses": ["2xx", "403", "404", "409", "422"]},
+            # Whoever may not do it, or not there, is told so first.
+            "negative_data_rejection": {"expected-statuses": ["400", "401", "403", "404"]},
+        },
+        "phases": {"enabled": False} | {phase: {"enabled": True} for phase in phases},
+        "analysis": {"constants": {"enabled": False}},  # no words out of the source code in place of IDs
+        "output": {"sanitization": {"enabled": False}},  # the keys end with the test
+    }
+    schema = schemathesis.openapi.from_dict(openapi(), config=schemathesis.Config.from_dict(config))
+    schema.app = application
+    return schema
+
+
+# Every corner of every schema once, with a key that may do everything; with the others, what lies behind the schemas.
+THOROUGH = _schema("examples", "coverage", "fuzzing")
+BRIEF = _schema("examples", "fuzzing")
+STATEFUL = _schema("stateful")
+
+
+@pytest.fixture(autouse=True)
+def _one_connection() -> Iterator[None]:
+    """Keep the connection that the test's transaction is on; between requests Django would close it."""
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in signals:
+        signal.connect(close_old_connections)
+
+
+@pytest.fixture
+def world(db: None) -> Cast:
+    """Everybody in their places, under the first numbers: those in the examples, and in the IDs made up here."""
+    with connection.cursor() as cursor:
+        for statement in connection.ops.sequence_reset_sql(no_style(), apps.get_models()):
+            cursor.execute(statement)
+    cast = assemble()
+    custom_role(cast.account, "Exporter", "DATASET_READ")
+    bind(cast.bob, cast.production, custom_role(cast.account, "Viewer", "SPACE_READ"))
+    user_key(cast.alice, cast.account, expires_at=later(days=1))
+    for person in (cast.bob, cast.charlie):
+        user_key(person, cast.account)
+    service_key(cast.alice, cast.production, cast.vision_lab)
+    service_key(cast.bob, cast.production, cast.staging)
+    return cast
+
+
+@pytest.fixture
+def headers(world: Cast, request: pytest.FixtureRequest) -> dict[str, str]:
+    """A key of the one who is named."""
+    person = getattr(world, request.param)
+    return {"Authorization": f"Bearer {user_key(person, world.account).plaintext}"}
+
+
+@pytest.mark.parametrize("headers", ["alice"], indirect=True)
+@THOROUGH.parametrize()
+@UNHURRIED
+def test_document_is_true_for_admins(case: Case, headers: dict[str, str]) -> None:
+    with transaction.atomic():
+        _check(case, case.call(headers=headers), headers)
+        transaction.set_rollback(True)
+
+
+@pytest.mark.parametrize("headers", ["bob", "charlie"], indirect=True)
+@BRIEF.parametrize()
+@UNHURRIED
+def test_document_is_true_for_members(case: Case, headers: dict[str, str]) -> None:
+    with transaction.atomic():
+        _check(case, case.call(headers=headers), headers)
+        transaction.set_rollback(True)
+
+
+@pytest.mark.parametrize("headers", ["alice", "bob"], indirect=True)
+def test_document_is_true_of_what_comes_after_something_else(headers: dict[str, str]) -> None:
+    """What was made is there, what was deleted is not, and IDs out of one answer lead on to the next."""
+
+    class Sequence(STATEFUL.as_state_machine()):  # type: ignore[misc]  # a class made while running
+        def setup(self) -> None:
+            self.point = transaction.atomic()
+            self.point.__enter__()
+
+        def get_call_kwargs(self, case: Case) -> dict[str, Any]:
+            return {"headers": headers}
+
+        def validate_response(self, response: Response, case: Case, **kwargs: Any) -> None:
+            _check(case, response, headers, recorder=self.recorder)
+
+        def teardown(self) -> None:
+            transaction.set_rollback(True)
+            self.point.__exit__(None, None, None)
+
+    Sequence.run(settings=settings(UNHURRIED, max_examples=SEQUENCES, stateful_step_count=8))
+
+
+def _check(case: Case, response: Response, headers: dict[str, str], **more: Any) -> None:
+    """Check an answer in every way that schemathesis knows, and that the database would commit what was done."""
+    rules: list[Any] = [positive_data_acceptance] if _does_not_go_together(response) else []
+    case.validate_response(
+        response, headers=headers, transport_kwargs={"headers": headers}, excluded_checks=rules, **more
+    )
+    connection.check_constraints()
+
+
+def _does_not_go_together(response: Response) -> bool:
+    """Whether each part of a request was right, and the whole was not: a schema cannot tell."""
+    return response.status_code == 400 and response.json()["error_code"] == "incompatible"
+
+
+OPERATIONS = [
+    pytest.param(place, method, operation, id=operation["operationId"])
+    for place, methods in openapi()["paths"].items()
+    for method, operation in methods.items()
+    if operation["operationId"] != "resend_user_invitation"  # the examples speak of somebody who came in long ago
+]
+
+
+@pytest.mark.parametrize("headers", ["alice"], indirect=True)
+@pytest.mark.parametrize(("place", "method", "operation"), OPERATIONS)
+def test_examples_work_as_they_stand(
+    client: Client, headers: dict[str, str], place: str, method: str, operation: dict[str, Any]
+) -> None:
+    named = {one["name"]: one for one in operation.get("parameters", [])}
+    ids = {name: one["examples"]["AnID"]["value"] for name, one in named.items() if one["in"] == "path"}
+    query = {
+        name: one["schema"]["enum"][0] for name, one in named.items() if one["in"] == "query" and "required" in one
+    }
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    bodies = [json.dumps(one["value"]) for one in content.get("examples", {}).values()]
+
+    for body in bodies or [""]:
+        response = client.generic(
+            method.upper(),
+            place.format(**ids),
+            body,
+            content_type="application/json",
+            headers=headers,
+            query_params=query,
+        )
+
+        assert response.status_code < 300
+        assert str(response.status_code) in operation["responses"]
