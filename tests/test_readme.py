@@ -10,7 +10,7 @@ from tests.clients import environment
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 
-INSTALL = "python3 -m venv .venv && .venv/bin/pip install -q --disable-pip-version-check --require-hashes -r"
+INSTALL = "python3 -m venv .venv && .venv/bin/pip install -q --disable-pip-version-check --no-deps --require-hashes -r"
 
 
 def test_the_first_two_sh_blocks_are_the_two_commands() -> None:

@@ -64,8 +64,8 @@ def _build(client: Client, place: Path) -> None:
     _run([sys.executable, "-m", "venv", str(place)])
     _run(
         [
-            *(str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-input", "--require-hashes"),
-            *("--only-binary", ":all:", "--requirement", str(client.requirements)),
+            *(str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"),
+            *("--require-hashes", "--only-binary", ":all:", "--requirement", str(client.requirements)),
         ]
     )
 
