@@ -1,0 +1,24 @@
+"""How every operation in the table is done: through each door that offers it, and what it changes when it is done."""
+
+from __future__ import annotations
+
+from tests.matrix.operations.installation import ACCOUNT, AUDIT, INSTALLATION
+from tests.matrix.operations.keys import KEYS
+from tests.matrix.operations.oneself import ONESELF
+from tests.matrix.operations.operation import Operation
+from tests.matrix.operations.people import PEOPLE
+from tests.matrix.operations.places import ORGANIZATIONS, SPACES
+from tests.matrix.operations.roles import BINDINGS, ROLES
+
+OPERATIONS: dict[str, Operation] = {
+    **KEYS,
+    **PEOPLE,
+    **ORGANIZATIONS,
+    **SPACES,
+    **ROLES,
+    **BINDINGS,
+    **ACCOUNT,
+    **AUDIT,
+    **ONESELF,
+    **INSTALLATION,
+}
