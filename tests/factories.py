@@ -93,9 +93,10 @@ def bind(user: User, scope: Account | Organization | Space, role: RoleName | Rol
     return binding
 
 
-def custom_role(account: Account, name: str, *permissions: str) -> Role:
+def custom_role(account: Account, name: str, *permissions: str, number: int | None = None) -> Role:
     """Make a custom role: data that its management, which comes later, would write."""
     return Role.objects.create(
+        pk=number,
         account=account,
         level=Level.SPACE,
         name=name,

@@ -96,7 +96,7 @@ def _role(actor: Actor, level: Level, text: str | None) -> Role:
 def _holding(path: str, text: str) -> Q:
     """Ask for accounts that hold what ``NAME``, ``NAME=ROLE``, ``ORGANIZATION/SPACE`` or an ID may mean."""
     found = Q()
-    for name in {text, text.rpartition("=")[0]} - {""}:
+    for name in {text, *(name for name, _ in _taken_apart(text))}:
         names = {name, *(name[cut + 1 :] for cut, letter in enumerate(name) if letter == "/")}
         found |= Q(**{f"{path}__name__in": names})
         model = Organization if path == "organizations" else Space
@@ -106,11 +106,16 @@ def _holding(path: str, text: str) -> Q:
 
 
 def _with_role(text: str, find: Callable[[str], T]) -> tuple[T, str | None]:
-    """Take NAME=ROLE apart. Names and IDs may hold an equals sign themselves, so the whole is tried as a name first."""
-    name, equals, role = text.rpartition("=")
-    if not equals or not name or not role:
-        return find(text), None
-    try:
-        return find(text), None
-    except (NotFound, NotAllowed):
-        return find(name), role
+    """Take NAME=ROLE apart. Names may hold an equals sign, and IDs end with some: what is found says where to cut."""
+    cuts: list[tuple[str, str | None]] = [(text, None), *_taken_apart(text)]
+    for name, role in cuts[:-1]:
+        with contextlib.suppress(NotFound, NotAllowed):
+            return find(name), role
+    name, role = cuts[-1]
+    return find(name), role
+
+
+def _taken_apart(text: str) -> list[tuple[str, str]]:
+    """Return each way to read NAME=ROLE, the longest name first."""
+    cuts = [cut for cut, letter in enumerate(text) if letter == "="]
+    return [(text[:cut], text[cut + 1 :]) for cut in reversed(cuts) if text[:cut] and text[cut + 1 :].strip("=")]

@@ -173,8 +173,10 @@ def test_read_only_is_understood_in_any_spelling(cast: Cast, role: str) -> None:
     assert SpaceBinding.objects.get(user__name="nightly").role.name == RoleName.READ_ONLY
 
 
-def test_custom_role_is_given_by_name_or_id(cast: Cast) -> None:
-    role = custom_role(cast.account, "uploader", "DATASET_CREATE")
+@pytest.mark.parametrize("number", [12_345, 1_234, 123_456], ids=["no padding", "one =", "two ="])
+def test_custom_role_is_given_by_name_or_id(cast: Cast, number: int) -> None:
+    """An ID may end with the very sign that stands before the role."""
+    role = custom_role(cast.account, "uploader", "DATASET_CREATE", number=number)
 
     _issue("--service", "--name", "one", "--space", "vision-lab=uploader")
     printed = _issue("--service", "--name", "two", "--space", f"vision-lab={encode_id('Role', role.pk)}")
