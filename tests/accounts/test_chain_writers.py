@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -97,6 +98,27 @@ def test_writers_at_once_leave_unforked_chains_without_gaps(accounts: int) -> No
     for scope in scopes:
         numbers = AuditEvent.objects.filter(account_id=scope.pk).order_by("position").values_list("pk", flat=True)
         assert list(numbers) == sorted(numbers)
+
+
+@pytest.mark.parametrize("already", [0, 2])
+@pytest.mark.parametrize("look", range(5))
+def test_what_is_written_between_two_looks_of_a_check_is_no_fault(look: int, already: int) -> None:
+    account = AccountFactory.create()
+    for _ in range(already):
+        write(account)
+    looks = itertools.count()
+
+    def then_somebody_writes(execute: Callable[..., Any], *query: Any) -> Any:
+        answer = execute(*query)
+        if next(looks) == look:
+            assert isinstance(Aside(lambda: write(account)).finish(), AuditEvent)
+        return answer
+
+    with connection.execute_wrapper(then_somebody_writes):
+        report = check(account.pk)
+
+    assert report.fault is None
+    assert AuditEvent.objects.filter(account_id=account.pk).count() == already + 1
 
 
 def test_writers_of_two_accounts_do_not_wait_for_each_other() -> None:
