@@ -68,7 +68,8 @@ class Copy:
 
     def get(self, path: str, **headers: str) -> tuple[int, str]:
         """Fetch a page."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        # One worker has answered by now; the other may still be loading, and takes its time on a busy machine.
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         with contextlib.closing(connection):
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
