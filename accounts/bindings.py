@@ -81,7 +81,8 @@ def bind_role(actor: Actor, *, user: User, role: Role, scope: Scope, at: datetim
 
     Raises:
         NotFound: the scope is not the actor's to see.
-        Forbidden: the actor does not run the scope, or for a custom role: lacks ROLE_BINDING_CREATE there.
+        Forbidden: the actor does not run the scope, or for a custom role: lacks ROLE_BINDING_CREATE there, and to take
+            another one away for it ROLE_BINDING_DELETE; or that one is above the actor's own.
         Escalation: the role is above the actor's own.
         Incompatible: it does not go with what the user is elsewhere.
         NotAllowed: wrong level, a bot or a person of another account, the last account admin, and the like.
@@ -90,8 +91,13 @@ def bind_role(actor: Actor, *, user: User, role: Role, scope: Scope, at: datetim
     _require_binder(actor, role, scope, Permission.ROLE_BINDING_CREATE)
     if isinstance(scope, Account) and not actor.is_operator and not _rows(AccountBinding, user, content_object=scope):
         raise NotFound(f"{user.name} is not a member of this account; invite them first.", field="user")
-    if not standing_of(actor, lock=True).covers(role, scope):
+    standing = standing_of(actor, lock=True)
+    if not standing.covers(role, scope):
         raise Escalation(f"You cannot grant {role} in “{scope}”: it is above your own role there.", field="role")
+    before = _same_kind(_TABLES[type(scope)], user, role, scope).first()
+    if before is not None and before.permission_id != role.permission_id:
+        _require_binder(actor, before.role, scope, Permission.ROLE_BINDING_DELETE)
+        _require_at_or_below(standing, user, before.role, scope)
     return grant(actor, user=user, role=role, scope=scope, at=at)
 
 

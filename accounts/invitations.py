@@ -22,12 +22,15 @@ from django.utils.http import urlsafe_base64_encode
 from accounts.actors import Actor, accounts_of
 from accounts.audit import Tag, record
 from accounts.errors import Forbidden, NotAllowed
-from accounts.models import User
+from accounts.models import AccountBinding, OrganizationBinding, SpaceBinding, User
 from accounts.models.users import INVITATION_LIFETIME
+from accounts.roles import RoleName
 from accounts.standing import standing_of
 from accounts.verbs import verb
 
 LIFETIME = INVITATION_LIFETIME
+# As what a member may invite somebody (contract rest-v2 §6).
+INVITED_BY_MEMBERS = frozenset({RoleName.MEMBER, RoleName.ANNOTATOR})
 
 
 class InviteMode(TextChoices):
@@ -126,6 +129,21 @@ def may_be_shown(actor: Actor, user: User) -> bool:
     if user.is_staff or user.is_superuser or not user.is_pending:
         return False
     return standing_of(actor).is_account_admin and accounts_of(user) == [account]
+
+
+def may_be_replaced(actor: Actor, user: User) -> bool:
+    """Whether the actor may put an invitation of their own, name and role in place of the one the person had.
+
+    Whoever may hold the link may; and whoever may invite, for somebody who is no more than they could make them: a
+    person to whom others have given roles meanwhile is not theirs to hand a password to, or to rename.
+    """
+    if actor.is_operator or may_be_shown(actor, user):
+        return True
+    if user.is_staff or user.is_superuser or accounts_of(user) != [actor.require_account()]:
+        return False
+    role = AccountBinding.objects.select_related("permission__role").get(user=user).role
+    further = (table.objects.filter(user=user).exists() for table in (OrganizationBinding, SpaceBinding))
+    return role.name in INVITED_BY_MEMBERS and not any(further)
 
 
 @verb(Tag.INVITATION_SHOWN)

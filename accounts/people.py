@@ -13,19 +13,20 @@ from django.contrib.auth.models import Permission as AuthPermission
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.actors import Actor, Door, accounts_of
 from accounts.audit import Tag, history, record
 from accounts.bindings import bind_role, grant, require_not_last_admin, set_developer_access, withdraw
 from accounts.changes import MAX_NAME, change, clean_name, require_operator
 from accounts.errors import Conflict, Escalation, Forbidden, Invalid, NotAllowed, NotFound
-from accounts.invitations import InviteMode, Status, status_of
-from accounts.models import Account, AccountBinding, Organization, Role, Space, User
+from accounts.invitations import INVITED_BY_MEMBERS, InviteMode, Status, may_be_replaced, status_of
+from accounts.models import Account, AccountBinding, Organization, Role, Space, SpaceBinding, User, UserKind
 from accounts.models.users import normalize_email
-from accounts.permissions import may, require
-from accounts.roles import Level, RoleName
+from accounts.permissions import may, permitted, require
+from accounts.roles import Level
 from accounts.signals import Consequences, person_leaving, removal_considered
-from accounts.standing import standing_of
+from accounts.standing import Standing, standing_of
 from accounts.verbs import lock_account, verb
 from accounts.vocabulary import Permission
 
@@ -101,10 +102,12 @@ def invite_person(
 def ensure_invited(actor: Actor, *, email: str, name: str, role: Role, mode: InviteMode, at: datetime) -> Invitation:
     """Invite a person unless an invitation is open, which is then left as it is (contract rest-v2 §6).
 
-    One that has run out is made anew, with the name and role given now.
+    One that has run out is made anew, with the name and role given now. Where somebody has been given more meanwhile
+    than the actor could give, it is only mailed again, to the person and as it was.
 
     Raises:
         What ``invite_person`` raises; Conflict also where nobody is invited (``NONE``) who was before.
+        Forbidden: another role, or a password in the actor's hands, for such a person.
     """
     account = actor.require_account()
     _require_may_invite_as(actor, role)
@@ -114,7 +117,13 @@ def ensure_invited(actor: Actor, *, email: str, name: str, role: Role, mode: Inv
         return invite_person(actor, email=email, name=name, role=role, mode=mode, at=at)
     if status_of(user, at) is Status.INVITED:
         return Invitation(user=user, needs_password=True, is_new=False)
-    user.name = clean_name(name)
+    if may_be_replaced(actor, user):
+        user.name = clean_name(name)
+    elif mode is InviteMode.TEMPORARY_PASSWORD or not _is(user, role, account):
+        raise Forbidden(
+            f"{user.email} was invited before and has more by now than you can give. "
+            "Send the invitation again as it was, by mail, or ask an account admin."
+        )
     password = _reinvite(user, mode, at)
     record(actor, Tag.PERSON_INVITED, user, at=at, again=True, role=role.name, mode=mode.value)
     grant(actor, user=user, role=role, scope=account, at=at)
@@ -352,16 +361,45 @@ def was_removed(actor: Actor, number: int) -> bool:
 
 
 def find_member(actor: Actor, number: int) -> User:
-    """Return a member of the actor's account.
+    """Return a member of the actor's account: a person, or a bot that the actor may know of.
 
     Raises:
-        NotFound: there is no such member.
+        NotFound: there is no such member, or the actor may not know.
     """
-    account = actor.require_account()
-    user = User.objects.filter(pk=number, accountbinding__content_object=account).first()
-    if user is None:
+    member = known_members(actor).filter(user=number).first()
+    if member is None:
+        raise NotFound("There is no such person in this account.")
+    return member.user
+
+
+def find_bindable(actor: Actor, number: int) -> User:
+    """Return a member who can be given a role: nobody who was deactivated.
+
+    Raises:
+        NotFound: there is no such member, or the actor may not know.
+    """
+    user = find_member(actor, number)
+    if not user.is_active:
         raise NotFound("There is no such person in this account.")
     return user
+
+
+def known_members(actor: Actor) -> QuerySet[AccountBinding]:
+    """Return the memberships of people, and of the bots that the actor may know of."""
+    rows = AccountBinding.objects.filter(content_object=actor.require_account()).select_related("user")
+    bots = visible_bots(actor, standing_of(actor))
+    return rows.filter(~Q(user__kind=UserKind.BOT) | bots) if bots else rows  # nothing to match is everything
+
+
+def visible_bots(actor: Actor, mine: Standing) -> Q:
+    """Match the memberships of bots that the actor may know of.
+
+    A bot carries its key's name: whoever may not know of the key does not learn of it here.
+    """
+    if actor.user is None or mine.is_account_admin:
+        return Q()
+    readable = permitted(actor.user, Permission.SERVICE_KEY_READ, Space)
+    return Q(Exists(SpaceBinding.objects.filter(user=OuterRef("user"), content_object__in=readable)))
 
 
 def set_first_password(actor: Actor, person: User, password: str, *, at: datetime) -> None:
@@ -398,10 +436,14 @@ def _require_may_invite_as(actor: Actor, role: Role) -> None:
     account = actor.require_account()
     require(actor, Permission.USER_CREATE, account)
     standing = standing_of(actor)
-    if not standing.is_account_admin and role.name not in (RoleName.MEMBER, RoleName.ANNOTATOR):
+    if not standing.is_account_admin and role.name not in INVITED_BY_MEMBERS:
         raise Escalation("Only an account admin invites people with this role.", field="role")
     if role.level != Level.ACCOUNT or not standing.covers(role, account):
         raise Escalation(f"You cannot invite somebody as {role}: it is above your own role.", field="role")
+
+
+def _is(user: User, role: Role, account: Account) -> bool:
+    return AccountBinding.objects.filter(user=user, content_object=account, permission=role.permission_id).exists()
 
 
 def _newcomer(email: str, name: str, mode: InviteMode, at: datetime) -> tuple[User, str | None]:

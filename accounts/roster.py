@@ -30,7 +30,8 @@ from accounts.models import (
     User,
     UserKind,
 )
-from accounts.permissions import may, permitted, require, visible
+from accounts.people import visible_bots
+from accounts.permissions import may, require, visible
 from accounts.roles import Level, RoleName
 from accounts.standing import Standing
 from accounts.vocabulary import Permission
@@ -423,17 +424,6 @@ def inviters(account: Account, users: Iterable[User]) -> dict[int, str]:
     )
     last = events.order_by("target_id", "-pk").distinct("target_id").values_list("target_id", "actor_label")
     return {number: label.partition(" <")[0] for number, label in last if number is not None}
-
-
-def visible_bots(actor: Actor, mine: Standing) -> Q:
-    """Match the memberships of bots that the actor may know of.
-
-    A bot carries its key's name: whoever may not know of the key does not learn of it here.
-    """
-    if actor.user is None or mine.is_account_admin:
-        return Q()
-    readable = permitted(actor.user, Permission.SERVICE_KEY_READ, Space)
-    return Q(Exists(SpaceBinding.objects.filter(user=OuterRef("user"), content_object__in=readable)))
 
 
 def _why_not(role: Role, scope: Scope, mine: Standing, member: Member | None) -> str:

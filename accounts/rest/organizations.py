@@ -11,7 +11,7 @@ from accounts.bindings import bind_role, unbind_role
 from accounts.errors import NotFound
 from accounts.models import Organization, OrganizationBinding
 from accounts.paging import paginate
-from accounts.people import find_member
+from accounts.people import find_bindable, find_member
 from accounts.permissions import find_seen, seen_by
 from accounts.rest.describe import answer, operation
 from accounts.rest.endpoint import Endpoint, named_like, paged, path_id
@@ -155,7 +155,7 @@ class OrganizationMembers(Endpoint):
         organization = find_seen(self.actor, Organization, path_id(organization_id, "Organization"))
         body = self.body(AddOrganizationMember)
         role = RoleFinder(self.actor, [body["role"]]).find(Level.ORGANIZATION, body["role"])
-        user = find_member(self.actor, body["user_id"])
+        user = find_bindable(self.actor, body["user_id"])
         binding = bind_role(self.actor, user=user, role=role, scope=organization, at=timezone.now())
         return Response(OrganizationMemberOut(binding).data)
 

@@ -21,7 +21,7 @@ from accounts.bindings import bind_new, bindings_readable_by, change_binding, de
 from accounts.errors import Forbidden, Incompatible, Invalid, NotFound
 from accounts.models import Role, Space, SpaceBinding
 from accounts.paging import paginate
-from accounts.people import find_member
+from accounts.people import find_bindable, find_member
 from accounts.permissions import may, seen_by
 from accounts.rest.describe import answer, operation
 from accounts.rest.endpoint import Endpoint, paged, path_id
@@ -93,7 +93,7 @@ class RoleBindingList(Endpoint):
         """Bind a role."""
         body = self.body(CreateRoleBinding)
         space = _space(self.actor, body)
-        role, user = _role(self.actor, body["role_id"]), find_member(self.actor, body["user_id"])
+        role, user = _role(self.actor, body["role_id"]), find_bindable(self.actor, body["user_id"])
         binding = bind_new(self.actor, user=user, role=role, space=space, at=timezone.now())
         return Response(RoleBindingOut(binding).data, status=201)
 

@@ -11,7 +11,7 @@ from accounts.bindings import bind_role, unbind_role
 from accounts.errors import NotFound
 from accounts.models import Organization, Space, SpaceBinding
 from accounts.paging import paginate
-from accounts.people import find_member
+from accounts.people import find_bindable, find_member
 from accounts.permissions import find_seen, seen_by
 from accounts.rest.describe import answer, operation
 from accounts.rest.endpoint import Endpoint, named_like, paged, path_id
@@ -174,7 +174,7 @@ class SpaceMembers(Endpoint):
         """Give a user a role in the space."""
         space, body = find_seen(self.actor, Space, path_id(space_id, "Space")), self.body(AddSpaceMember)
         role = RoleFinder(self.actor, [body["role"]]).find(Level.SPACE, body["role"])
-        user = find_member(self.actor, body["user_id"])
+        user = find_bindable(self.actor, body["user_id"])
         return Response(
             SpaceMemberOut(bind_role(self.actor, user=user, role=role, scope=space, at=timezone.now())).data
         )

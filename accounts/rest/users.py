@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from accounts import mail, roster
 from accounts.errors import Forbidden, Incompatible, NotAllowed, NotFound
-from accounts.invitations import InviteMode, Status, with_status
+from accounts.invitations import InviteMode, Status, status_of, with_status
 from accounts.models import AccountBinding, User
 from accounts.paging import paginate
 from accounts.people import (
@@ -207,6 +207,8 @@ class InvitationResend(Endpoint):
     def post(self, request: Request, user_id: str) -> Response:
         """Send the invitation again."""
         user = find_person(self.actor, path_id(user_id, "User"))
+        if status_of(user, timezone.now()) is Status.EXPIRED:  # contract rest-v2 §6: only INVITED
+            raise Incompatible(f"The invitation of {user.name} has run out. Invite them anew: POST /v2/users.")
         try:
             user = resend_invitation(self.actor, user=user, at=timezone.now())
         except NotAllowed as refusal:  # contract rest-v2 §6: 400

@@ -10,9 +10,9 @@ from django.db.models.functions import Coalesce
 
 from accounts.models import AccountBinding, Organization, Space, UserKind
 from accounts.paging import Page, paginate, paginate_each, whole_first
+from accounts.people import visible_bots
 from accounts.permissions import permitted, require, seen_by
 from accounts.reach import Presence, let_in, presences
-from accounts.roster import visible_bots
 from accounts.schema.inquiry import Inquiry
 from accounts.schema.relay import Slice
 from accounts.vocabulary import Permission

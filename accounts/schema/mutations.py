@@ -12,7 +12,7 @@ from accounts.bindings import unbind_role
 from accounts.enrolment import Enrolment, enrol
 from accounts.errors import Invalid, NotFound
 from accounts.models import Organization, Role, Space, SpaceBinding, User
-from accounts.people import find_member
+from accounts.people import find_member, known_members
 from accounts.permissions import find_seen, seen_by
 from accounts.roles import Level
 from accounts.schema import types
@@ -263,7 +263,8 @@ def _enrolments(actor: Actor, wanted: list[SpaceMembershipInput]) -> list[Enrolm
         if one.custom_role_id is not None
     }
     seen = seen_by(actor, Space).select_related("organization").in_bulk(spaces.values())
-    there = User.objects.filter(accountbinding__content_object=account).in_bulk(users.values())
+    members = known_members(actor).filter(user__in=users.values(), user__is_active=True)
+    there = {member.user_id: member.user for member in members}
     own = Role.objects.filter(account=account, deleted_at__isnull=True).in_bulk(custom.values())
     predefined = {role.name: role for role in Role.objects.filter(account__isnull=True, level=Level.SPACE)}
     return [

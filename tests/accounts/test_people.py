@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
@@ -72,6 +73,50 @@ def test_an_invitation_that_ran_out_is_made_anew(cast: Cast) -> None:
     assert (again.is_new, again.user.pk, again.user.name) == (True, first.user.pk, "Nina Newer")
     assert AccountBinding.objects.get(user=again.user).role.name == RoleName.MEMBER_UI_ONLY
     assert status_of(again.user, timezone.now()) is Status.INVITED
+
+
+def test_what_ran_out_is_a_members_to_make_anew_while_it_is_no_more_than_they_could_give(cast: Cast) -> None:
+    first = _ensure(cast, role=RoleName.ANNOTATOR)
+    _later(first.user)
+
+    again = _ensure(cast, InviteMode.TEMPORARY_PASSWORD, by=cast.bob, name="Nina Newer")
+
+    assert again.user.name == "Nina Newer"
+    assert _authenticate(again.temporary_password) == first.user
+
+
+@pytest.mark.parametrize("more", ["account admin", "organization", "space", "another account", "operator"])
+@pytest.mark.parametrize("mode", [InviteMode.EMAIL_LINK, InviteMode.TEMPORARY_PASSWORD])
+def test_whoever_was_given_more_is_only_mailed_again_as_they_were(cast: Cast, mode: InviteMode, more: str) -> None:
+    """Else any member could become them, or take from them what an admin gave."""
+    user = _ensure(cast, role=RoleName.ADMIN if more == "account admin" else RoleName.MEMBER).user
+    scopes = {"organization": cast.fraud, "space": cast.production, "another account": cast.elsewhere}
+    if more in scopes:
+        bind(user, cast.elsewhere.organization.account if more == "another account" else scopes[more], RoleName.MEMBER)
+    User.objects.filter(pk=user.pk).update(is_staff=more == "operator")
+    _later(user)
+    link = mode is InviteMode.EMAIL_LINK and more != "account admin"
+
+    with nullcontext() if link else pytest.raises(Forbidden):
+        _ensure(cast, mode, by=cast.bob, name="Hijack")
+
+    user.refresh_from_db()
+    assert (user.name, user.has_usable_password(), user.is_pending) == ("Nina New", False, True)
+    assert status_of(user, timezone.now()) is (Status.INVITED if link else Status.EXPIRED)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_not_even_an_admin_holds_the_password_of_somebody_who_is_elsewhere_too(cast: Cast, elsewhere: bool) -> None:
+    user = _ensure(cast).user
+    if elsewhere:
+        bind(user, cast.elsewhere.organization.account, RoleName.MEMBER)
+    _later(user)
+
+    with pytest.raises(Forbidden) if elsewhere else nullcontext():
+        _ensure(cast, InviteMode.TEMPORARY_PASSWORD)
+
+    user.refresh_from_db()
+    assert user.has_usable_password() is not elsewhere
 
 
 @pytest.mark.parametrize("mode", list(InviteMode))

@@ -381,3 +381,28 @@ def test_lists_cost_the_same_for_one_row_and_for_many(cast: Cast, api: Api, plac
         costs.append(len(queries))
 
     assert costs[0] == costs[1] == costs[2]
+
+
+def test_bots_one_may_not_know_of_and_whoever_was_deactivated_are_not_there_to_be_given_a_role(
+    cast: Cast, api: Api
+) -> None:
+    """Whoever could add them would learn their key's name, and see the key itself from then on."""
+    OrganizationBinding.objects.filter(user=cast.erin).delete()
+    bind(cast.erin, cast.research, "ADMIN")
+    bot = service_key(cast.alice, cast.production, name="secret project").key.owner
+    mine = service_key(cast.alice, cast.vision_lab).key.owner
+    bind(cast.charlie, cast.research, "READ_ONLY")
+    User.objects.filter(pk=cast.charlie.pk).update(is_active=False)
+    exporter = custom_role(cast.account, "exporter", "DATASET_READ")
+
+    def tried(user: User) -> list[int]:
+        binding = {"resource_type": "SPACE", "resource_id": _of(cast.vision_lab), "role_id": _of(exporter)}
+        given = {"user_id": _of(user), "role": predefined("READ_ONLY")}
+        return [
+            api(cast.erin, "POST", f"{ORGANIZATIONS}/{_of(cast.research)}/users", given)[0],
+            api(cast.erin, "POST", f"{SPACES}/{_of(cast.vision_lab)}/users", given)[0],
+            api(cast.erin, "POST", BINDINGS, binding | {"user_id": _of(user)})[0],
+        ]
+
+    assert (tried(bot), tried(cast.charlie)) == ([404, 404, 404], [404, 404, 404])
+    assert tried(mine) == [200, 200, 201]

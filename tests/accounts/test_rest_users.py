@@ -22,7 +22,7 @@ from accounts.wire import encode_id
 from apikeys.models import ApiKey
 from tests.accounts.rest import Api, predefined
 from tests.cast import Cast
-from tests.factories import PASSWORD, PersonFactory, acting, bind, service_key
+from tests.factories import PASSWORD, PersonFactory, acting, bind, later, service_key
 
 pytestmark = pytest.mark.django_db
 USERS = "/v2/users"
@@ -244,6 +244,9 @@ def test_sending_again_is_for_those_who_were_invited(cast: Cast, api: Api) -> No
     assert len(mail.outbox) == 2
     assert mail.outbox[0].body != mail.outbox[1].body
     assert api(cast.alice, "POST", _at(cast.bob, "resend-invitation"))[0] == 400
+    User.objects.filter(email="ann@example.com").update(invited_at=later(days=-8))  # contract §6: only INVITED
+    assert api(cast.alice, "POST", f"{USERS}/{ann}/resend-invitation")[0] == 400
+    assert len(mail.outbox) == 2
     assert api(cast.dana, "POST", f"{USERS}/{ann}/resend-invitation")[0] == 404
 
 

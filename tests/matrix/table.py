@@ -68,6 +68,7 @@ People
   invite a member                                     | Y  Y  n  n  | Y  Y  Y  n  | Y  Y  Y  n  | Y  Y  | Y  h  Y  k
   invite an account admin                             | Y  ^  n  n  | ^  ^  ^  n  | ^  ^  ^  n  | ^  ^  | ^  h  Y  k
   invite a member into a space                        | Y  .  n  n  | Y  n  n  n  | n  n  n  n  | n  n  | n  .  Y  k
+  invite anew somebody with more than one could give  | Y  n  n  n  | n  n  n  n  | n  n  n  n  | n  n  | n  -  Y  k
   send an invitation again                            | Y  Y  n  .  | Y  Y  Y  .  | Y  Y  Y  .  | Y  Y  | Y  .  Y  k
   list the invitations that are pending               | Y  Y  Y  n  | Y  Y  Y  n  | Y  Y  Y  n  | Y  Y  | -  .  -  k
   look at an invitation's link                        | Y  n  n  .  | n  n  n  .  | n  n  n  .  | n  n  | n  .  Y  k
@@ -110,6 +111,7 @@ Spaces
   make somebody admin of a space                      | Y  .  .  .  | Y  n  n  n  | Y  n  n  n  | n  n  | n  .  Y  k
   give somebody a custom role in a space              | Y  .  .  .  | Y  n  n  n  | Y  n  n  n  | Y  n  | n  .  Y  k
   give somebody a custom role above one's own         | Y  .  .  .  | Y  n  n  n  | Y  n  n  n  | ^  n  | n  .  Y  k
+  put a custom role in place of another               | Y  .  .  .  | Y  n  n  n  | Y  n  n  n  | n  n  | n  .  Y  k
   remove somebody from a space                        | Y  .  .  .  | Y  n  n  n  | Y  n  n  n  | n  n  | n  .  Y  k
 Roles
   list roles                                          | Y  Y  Y  n  | Y  Y  Y  n  | Y  Y  Y  n  | Y  Y  | Y  .  Y  k

@@ -43,6 +43,7 @@ HANDED_OVER = "The verb is handed the person. Doors look first, and whom they ma
 UNSEEN: Instead = dict.fromkeys(("organization:ANNOTATOR", "space:ANNOTATOR"), Fate.ABSENT)
 UNSEEN_BY = "Annotators see no members, so whom the address of a page names is not there for them (rest-v2 §6)."
 _GONE_ALREADY = "Whoever is not in the account is removed from it already (rest-v2 §6: idempotent)."
+_IN_USE = "Elsewhere it is an address in use: a conflict, of which accounts/test_people.py tells."
 
 
 def _person_form(person: User, **changed: Any) -> dict[str, Any]:
@@ -131,6 +132,24 @@ PEOPLE: dict[str, Operation] = {
             ),
         ),
         changes=f"{_JOINS} OrganizationBinding SpaceBinding",
+        event=Tag.PERSON_INVITED,
+    ),
+    "invite anew somebody with more than one could give": operation(
+        verb(
+            ensure_invited,
+            lambda scene: given(
+                **_invited(RoleName.MEMBER) | {"email": scene.otto.email}, mode=InviteMode.TEMPORARY_PASSWORD
+            ),
+            differs={STRANGER: None},
+            because=_IN_USE,
+        ),
+        rest(
+            "POST /v2/users",
+            body=lambda scene: _invitation("MEMBER") | {"email": scene.otto.email, "invite_mode": "TEMPORARY_PASSWORD"},
+            differs={STRANGER: None},
+            because=_IN_USE,
+        ),
+        changes="User",
         event=Tag.PERSON_INVITED,
     ),
     "send an invitation again": operation(

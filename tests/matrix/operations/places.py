@@ -484,6 +484,20 @@ SPACES: dict[str, Operation] = {
         changes="SpaceBinding",
         event=Tag.ROLE_GRANTED,
     ),
+    "put a custom role in place of another": operation(
+        verb(bind_role, lambda scene: given(user=scene.bob, role=scene.exporter, scope=scene.space)),
+        rest(
+            "POST /v2/spaces/{space_id}/users",
+            lambda scene: [scene.space],
+            body=lambda scene: {"user_id": wire(scene.bob), "role": _custom(scene.exporter)},
+        ),
+        mutation(
+            "assignSpaceMembership",
+            lambda scene: _memberships(scene.bob, scene.space, {"customRoleId": wire(scene.exporter)}),
+        ),
+        changes="SpaceBinding",
+        event=Tag.ROLE_CHANGED,
+    ),
     "remove somebody from a space": operation(
         verb(unbind_role, lambda scene: given(user=scene.bob, scope=scene.space)),
         rest("DELETE /v2/spaces/{space_id}/users/{user_id}", lambda scene: [scene.space, scene.bob]),
