@@ -86,6 +86,6 @@ def test_error_reports_leave_the_peppers_out() -> None:  # security 43
 
 def test_no_file_of_the_project_holds_a_key() -> None:
     root = Path(settings.BASE_DIR)
-    for path in [*root.glob("*.md"), *root.glob("templates/**/*.html"), *root.glob("deploy/*")]:
+    for path in [*root.glob("*.md"), *root.glob("templates/**/*.html"), *root.glob("deploy/**/*")]:
         if path.is_file():
             assert KEY_PATTERN.search(path.read_text()) is None, path

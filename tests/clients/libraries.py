@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from pytest_django.live_server_helper import LiveServer
+from typing import Any, Protocol
 
 DRIVER = Path(__file__).parent / "driver.py"
 
@@ -61,18 +59,31 @@ def running(client: str, programs: Path, home: Path) -> Iterator[Process]:
             process.stdin.close()
 
 
-class Call:
-    """Such a client at the live server: ``sdk(key, "api_keys.create", name="x")``."""
+class Server(Protocol):
+    """Where a client is sent to."""
 
-    def __init__(self, process: Process, server: LiveServer) -> None:
+    @property
+    def url(self) -> str:
+        """The address, without a path."""
+
+
+class Call:
+    """Such a client at a server: ``sdk(key, "api_keys.create", name="x")``.
+
+    ``authorities`` is the file with the certificate that the server's own is to be trusted by, over https.
+    """
+
+    def __init__(self, process: Process, server: Server, authorities: Path | None = None) -> None:
         self._process = process
-        self._host = server.url.removeprefix("http://")
+        self._scheme, _, self._host = server.url.partition("://")
+        self._authorities = str(authorities or "")
         self.used: dict[str, set[str]] = {}  # method -> the arguments it was called with so far
 
     def __call__(self, key: str, method: str, **arguments: Any) -> Outcome:
         """Have the driver make one call with a key."""
         self.used.setdefault(method, set()).update(arguments)
-        step = {"key": key, "host": self._host, "call": method, "arguments": arguments}
+        place = {"scheme": self._scheme, "host": self._host, "authorities": self._authorities}
+        step = {**place, "key": key, "call": method, "arguments": arguments}
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("The client was started without pipes.")
         self._process.stdin.write(json.dumps(step) + "\n")
