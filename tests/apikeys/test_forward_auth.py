@@ -394,6 +394,21 @@ def test_settling_waits_for_nobody_when_nobody_remembers(everybody: Cast) -> Non
     assert settle() < 0.5
 
 
+def test_the_very_first_fence_is_waited_for(everybody: Cast, proxy: Proxy, tmp_path: Path) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER SEQUENCE apikeys_fence RESTART")
+    folder = tmp_path / "second"
+    folder.mkdir()
+    follower = Follower(folder, Epochs(folder / "epochs"))
+
+    follower.start()
+    _wait_for(lambda: Verifier.objects.count() == 2)
+
+    assert Verifier.objects.filter(acknowledged=0).count() == 1
+    follower.end()
+    follower.join(timeout=5)
+
+
 def test_a_host_that_does_not_answer_holds_a_change_up_until_its_lease_has_run_out(everybody: Cast) -> None:
     Verifier.objects.create(name="gone", acknowledged=0, lease_until=later(seconds=0.7))
 
