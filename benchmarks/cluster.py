@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import os
 import re
 import secrets
@@ -148,6 +149,59 @@ class Server:
         if done.returncode:
             log = self.folder / "server.log"
             raise RuntimeError(f"{program}: {done.stderr or done.stdout}{log.read_text() if log.exists() else ''}")
+
+
+class Pair:
+    """A primary and its replica with our tables in them; Django, in this process, works on whichever takes writes."""
+
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+        self.primary = Server(folder / "primary", "127.0.0.4", durable=durable)
+        self.replica = Server(folder / "replica", "127.0.0.5", durable=durable)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ARIZEKEYS_", "DJANGO_"))}
+        self.environment = kept | {
+            "ARIZEKEYS_SECRET_KEY": secrets.token_urlsafe(64),
+            "ARIZEKEYS_KEY_PEPPERS": f"1:{secrets.token_urlsafe(48)}",
+            "ARIZEKEYS_ALLOWED_HOSTS": NAME,
+            "ARIZEKEYS_TRUSTED_PROXIES": "1",
+            "ARIZEKEYS_LOG_LEVEL": "ERROR",
+            "ARIZEKEYS_DATA": str(folder),
+            "DJANGO_SETTINGS_MODULE": "arizekeys.settings",
+            "DATABASE_URL": database_url("arizekeys_app", self.primary, self.replica),
+        }
+
+    def start(self) -> None:
+        """Start the primary, make the tables, and set Django up as their owner."""
+        self.primary.make()
+        self.primary.start()
+        for role in ("arizekeys", "arizekeys_app"):
+            self.primary.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
+        self.primary.execute("CREATE DATABASE arizekeys OWNER arizekeys")
+        os.environ |= self.environment | {"DATABASE_URL": database_url("arizekeys", self.primary, self.replica)}
+        import django  # -- only now does it know its settings
+
+        django.setup()
+        from django.core.management import call_command  # -- as above
+
+        call_command("migrate", verbosity=0)
+        call_command("grantapp", "arizekeys_app", stdout=io.StringIO())
+
+    def replicate(self, *, synchronous: bool = True) -> None:
+        """Start the replica and, if so asked, have commits wait for it from now on."""
+        self.replica.copy(self.primary)
+        self.replica.start()
+        if synchronous:
+            self.primary.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            self.primary.execute("SELECT pg_reload_conf()")
+        state = "quorum" if synchronous else "async"
+        wait_for("The replica's turn", lambda: [(state,)] == self.primary.execute(_REPLICAS))
+
+    def kill(self) -> None:
+        """End both."""
+        self.primary.kill()
+        self.replica.kill()
+
+
+_REPLICAS = "SELECT sync_state FROM pg_stat_replication WHERE state = 'streaming'"
 
 
 def database_url(role: str, *servers: Server) -> str:

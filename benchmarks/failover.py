@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster import NAME, PASSWORD, Balancer, Host, Server, database_url, wait_for
+from cluster import NAME, Balancer, Host, Pair, wait_for
 
 ASKERS = 3
 WRITERS = 2
@@ -237,50 +237,24 @@ class Writer:
 class Stage:
     """All that runs."""
 
-    primary: Server
-    replica: Server
+    pair: Pair
     hosts: list[Host]
     balancer: Balancer
 
 
 def build(folder: Path, options: argparse.Namespace, cleanup: contextlib.ExitStack) -> tuple[Stage, Book, list[str]]:
     """Start everything, and fill it; return it with the keys that the writers use."""
-    primary, replica = (
-        Server(folder / name, address, durable=not options.quick)
-        for name, address in (("primary", "127.0.0.4"), ("replica", "127.0.0.5"))
-    )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ARIZEKEYS_", "DJANGO_"))}
-    environment |= {
-        "ARIZEKEYS_SECRET_KEY": secrets.token_urlsafe(64),
-        "ARIZEKEYS_KEY_PEPPERS": f"1:{secrets.token_urlsafe(48)}",
-        "ARIZEKEYS_ALLOWED_HOSTS": NAME,
-        "ARIZEKEYS_TRUSTED_PROXIES": "1",
-        "ARIZEKEYS_LOG_LEVEL": "ERROR",
-        "ARIZEKEYS_DATA": str(folder),
-        "DJANGO_SETTINGS_MODULE": "arizekeys.settings",
-        "DATABASE_URL": database_url("arizekeys_app", primary, replica),
-    }
-    for server in (primary, replica):
-        cleanup.callback(server.kill)
     say("The primary")
-    primary.make()
-    primary.start()
-    for role in ("arizekeys", "arizekeys_app"):
-        primary.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
-    primary.execute("CREATE DATABASE arizekeys OWNER arizekeys")
-    os.environ |= environment | {"DATABASE_URL": database_url("arizekeys", primary, replica)}
+    pair = Pair(folder, durable=not options.quick)
+    cleanup.callback(pair.kill)
+    pair.start()
     book = Book()
     keys = fill(book)
     say("The replica")
-    replica.copy(primary)
-    replica.start()
-    if not options.asynchronous:
-        primary.execute("ALTER SYSTEM RESET synchronous_standby_names")
-        primary.execute("SELECT pg_reload_conf()")
-        wait_for("The replica's turn", lambda: _state(primary) == "quorum")
+    pair.replicate(synchronous=not options.asynchronous)
     say("Two application hosts, and HAProxy")
     hosts = [
-        Host(folder / name, address, environment, options.workers)
+        Host(folder / name, address, pair.environment, options.workers)
         for name, address in (("one", "127.0.0.2"), ("two", "127.0.0.3"))
     ]
     balancer = Balancer(folder, hosts)
@@ -289,16 +263,12 @@ def build(folder: Path, options: argparse.Namespace, cleanup: contextlib.ExitSta
         part.start()
     for part in (*hosts, balancer):
         wait_for("The start", part.is_well)
-    return Stage(primary, replica, hosts, balancer), book, keys
+    return Stage(pair, hosts, balancer), book, keys
 
 
 def fill(book: Book) -> list[str]:
-    """Make the tables and, for each writer, an account with an admin's key; the first one's are asked about as well."""
-    import django  # -- only now does it know its settings
-
-    django.setup()
-    from django.core.management import call_command  # -- as above
-    from django.db import connection  # -- as above
+    """Make, for each writer, an account with an admin's key; the first one's are asked about as well."""
+    from django.db import connection  # -- only now does it know its settings
     from django.utils import timezone  # -- as above
 
     from accounts.actors import Actor  # -- as above
@@ -306,8 +276,6 @@ def fill(book: Book) -> list[str]:
     from accounts.tenancy import create_account  # -- as above
     from apikeys.lifecycle import create_user_key  # -- as above
 
-    call_command("migrate", verbosity=0)
-    call_command("grantapp", "arizekeys_app", stdout=io.StringIO())
     keys = []
     for number in range(WRITERS):
         account, admin = create_account(
@@ -329,11 +297,6 @@ def fill(book: Book) -> list[str]:
     return keys
 
 
-def _state(primary: Server) -> object:
-    found = primary.execute("SELECT sync_state FROM pg_stat_replication WHERE state = 'streaming'")
-    return found[0][0] if found else None
-
-
 # The play
 
 
@@ -346,13 +309,13 @@ def play(stage: Stage, book: Book, seconds: float) -> None:
     wait_for("Its return", stage.hosts[1].is_well)
     act(book, "it is back", seconds)
     # As a line that breaks: what the primary still says no longer reaches the replica.
-    for (process,) in stage.primary.execute("SELECT pid FROM pg_stat_replication"):
+    for (process,) in stage.pair.primary.execute("SELECT pid FROM pg_stat_replication"):
         os.kill(int(str(process)), signal.SIGSTOP)
     time.sleep(SILENCE)
-    stage.primary.kill()
+    stage.pair.primary.kill()
     died = time.monotonic()
     book.phase = "no database"
-    stage.replica.promote()
+    stage.pair.replica.promote()
     promoted = time.monotonic() - died
     act(book, "a new primary", seconds)
     print(f"{'':8}  promoted {promoted:.1f} s after the primary died")
@@ -460,18 +423,20 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGALRM, _too_long)
     signal.alarm(LIMIT)
-    with contextlib.ExitStack() as cleanup:
+    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as cleanup:
         if options.keep:
             print(f"Logs: {folder}")
         else:
             cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         stage, book, keys = build(folder, options, cleanup)
+        cleanup.callback(signal.signal, signal.SIGINT, signal.SIG_IGN)  # the first thing done in the end
         with load(book, stage.balancer, keys, options.pause):
             play(stage, book, options.seconds)
         say("Looking at what is there")
         book.phase = "afterwards"
         lost, promised = judge(stage, book)
         return conclude(book, lost, promised)
+    return 128 + signal.SIGINT
 
 
 def _too_long(*_: object) -> None:
