@@ -294,6 +294,11 @@ class Balancer:
             raise RuntimeError(f"HAProxy ended: {self._log.read_text(encoding='utf-8')}")
         return _asked(self.address, self.port) == 200
 
+    @property
+    def processes(self) -> list[psutil.Process]:
+        """Its one process, which has a thread per core."""
+        return [psutil.Process(self._running.pid)] if self._running else []
+
     def kill(self) -> None:
         """End it."""
         if self._running is not None:
