@@ -222,7 +222,7 @@ class Writer:
         asked = time.monotonic()
         status, answer = self._call(method, path, self._key, body)
         self._waited = time.monotonic() - asked
-        if status in (0, 500, 502, 503, 504):
+        if status in (0, 502, 503, 504):
             self._book.count("in doubt")
             self._book.ended.wait(0.1)
         elif status >= 400:
@@ -306,9 +306,11 @@ def play(stage: Stage, book: Book, seconds: float) -> None:
     stage.hosts[1].kill()
     act(book, "a host is dead", seconds)
     stage.hosts[1].start()
+    book.phase = "it starts again"
     wait_for("Its return", stage.hosts[1].is_well)
     act(book, "it is back", seconds)
     # As a line that breaks: what the primary still says no longer reaches the replica.
+    book.phase = "no replica"
     for (process,) in stage.pair.primary.execute("SELECT pid FROM pg_stat_replication"):
         os.kill(int(str(process)), signal.SIGSTOP)
     time.sleep(SILENCE)
@@ -368,8 +370,8 @@ def conclude(book: Book, lost: int, promised: int) -> int:
     columns = ("accepted", "refused", "unavailable", "changed", "in doubt")
     print(f"\n{'':<20}" + "".join(f"{column:>13}" for column in columns) + "  median, longest change")
     for phase, tally in book.tally.items():
-        waits = book.waits.get(phase, [0.0])
-        took = f"{statistics.median(waits) * 1e3:10.0f} ms {max(waits) * 1e3:6.0f} ms"
+        waits = book.waits.get(phase, [])
+        took = f"{statistics.median(waits) * 1e3:10.0f} ms {max(waits) * 1e3:6.0f} ms" if waits else ""
         print(f"{phase:<20}" + "".join(f"{tally[column]:>13}" for column in columns) + took)
     total = sum(book.tally.values(), Counter())
     print(f"{'in all':<20}" + "".join(f"{total[column]:>13}" for column in columns))
