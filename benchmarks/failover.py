@@ -314,9 +314,8 @@ def play(stage: Stage, book: Book, seconds: float) -> None:
     for (process,) in stage.pair.primary.execute("SELECT pid FROM pg_stat_replication"):
         os.kill(int(str(process)), signal.SIGSTOP)
     time.sleep(SILENCE)
+    book.phase, died = "no database", time.monotonic()
     stage.pair.primary.kill()
-    died = time.monotonic()
-    book.phase = "no database"
     stage.pair.replica.promote()
     promoted = time.monotonic() - died
     act(book, "a new primary", seconds)
