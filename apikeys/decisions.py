@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from psycopg.rows import dict_row
 
 from accounts.roles import RoleName
@@ -169,9 +169,20 @@ def _effective(roles: tuple[_Role, ...]) -> str:
 
 def _fetch(public_id: str, question: Question) -> dict[str, Any] | None:
     parameters = {"public_id": public_id, "space": question.space, "permission": question.asked.value}
+    try:
+        return _ask(parameters)
+    except (OperationalError, InterfaceError):
+        if connection.connection is None or not connection.connection.closed:
+            raise
+        # The server of a connection that we kept has gone meanwhile; there may be another by now.
+        connection.close()
+        return _ask(parameters)
+
+
+def _ask(parameters: dict[str, Any]) -> dict[str, Any] | None:
     connection.ensure_connection()
     raw: psycopg.Connection[Any] = connection.connection
     # Django's own cursors never prepare anything, so this setting is ours alone.
     raw.prepare_threshold = 5
-    with psycopg.Cursor(raw, row_factory=dict_row) as cursor:
+    with connection.wrap_database_errors, psycopg.Cursor(raw, row_factory=dict_row) as cursor:
         return cursor.execute(_QUESTION, parameters, prepare=True).fetchone()

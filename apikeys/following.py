@@ -38,7 +38,8 @@ _POLL = (0.001, 0.002, 0.005)
 
 # Who has not been heard of for so long will not come back under that name.
 _SWEEP = "DELETE FROM apikeys_verifier WHERE lease_until < clock_timestamp() - interval '1 day'"
-_LAST_FENCE = "SELECT last_value FROM apikeys_fence"
+# Of a sequence that nobody has drawn from yet the first number is still to come.
+_LAST_FENCE = "SELECT last_value - (NOT is_called)::int FROM apikeys_fence"
 _JOIN = """
 INSERT INTO apikeys_verifier (name, acknowledged, lease_until) VALUES (%(name)s, %(fence)s, clock_timestamp())
 ON CONFLICT (name) DO UPDATE SET acknowledged = greatest(apikeys_verifier.acknowledged, EXCLUDED.acknowledged)

@@ -54,6 +54,17 @@ else:
         raise ImproperlyConfigured("DATABASE_URL is not a database URL like postgres://user@host/name.") from None
     if DATABASES["default"].get("ENGINE") != "django.db.backends.postgresql":
         raise ImproperlyConfigured("DATABASE_URL must lead to PostgreSQL: postgres://user@host/name.")
+    # Of several servers (postgres://user@one,two/name) the one that takes writes, whichever that is at the moment. A
+    # server that vanished is given up within seconds: a worker that waits for it answers nobody. No statement_timeout:
+    # PostgreSQL would cut the wait for a standby short with it, and call the commit done.
+    DATABASES["default"]["OPTIONS"] = {
+        "target_session_attrs": "read-write",
+        "connect_timeout": 3,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 5_000,
+    } | DATABASES["default"].get("OPTIONS", {})
 
 # What the workers of one host share among them, and with nobody else; best in memory.
 SHARED_FOLDER = DATA_FOLDER / "shared"

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.postgresql.base import DatabaseWrapper
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django.views.debug import SafeExceptionReporterFilter
@@ -141,6 +142,19 @@ def test_forwarded_protocol_is_believed_from_configured_proxies_only(production:
     production.setenv("ARIZEKEYS_TRUSTED_PROXIES", "1")
 
     assert read()["SECURE_PROXY_SSL_HEADER"] == ("HTTP_X_FORWARDED_PROTO", "https")
+
+
+def test_of_several_databases_the_one_that_takes_writes_is_used(production: pytest.MonkeyPatch) -> None:
+    assert read()["DATABASES"]["default"]["OPTIONS"]["target_session_attrs"] == "read-write"
+
+    production.setenv("DATABASE_URL", "postgres://app@db1,db2/keys?port=5432,5433&connect_timeout=9&sslmode=require")
+    found = read()["DATABASES"]["default"]
+    parameters = DatabaseWrapper(found | {"TIME_ZONE": None}).get_connection_params()
+
+    told = ("host", "port", "dbname", "user", "sslmode", "target_session_attrs", "connect_timeout", "tcp_user_timeout")
+    assert [parameters[name] for name in told] == [
+        *("db1,db2", "5432,5433", "keys", "app", "require", "read-write", 9, 5_000)
+    ]
 
 
 def test_mail_goes_out_only_where_a_server_is_named(production: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import connection
 from django.test import RequestFactory
 from django.utils import timezone
 
@@ -22,7 +23,7 @@ from accounts.roles import Level, RoleName
 from accounts.tenancy import change_account, change_space, delete_space
 from accounts.wire import encode_id
 from apikeys.epochs import Epochs
-from apikeys.following import LEASE, Follower, settle
+from apikeys.following import LEASE, Follower, _parameters, settle
 from apikeys.forward_auth import ForwardAuth
 from apikeys.lifecycle import NewKey, refresh_key, revoke_key
 from apikeys.limits import Limiter
@@ -196,6 +197,35 @@ def test_what_was_answered_is_remembered_and_rubbish_asks_nobody(
     assert len([one for one in asked if "apikeys_keysecret" in one]) == 2
 
 
+def test_a_connection_that_was_lost_is_replaced(everybody: Cast, proxy: Proxy) -> None:
+    key = user_key(everybody.bob, everybody.account).plaintext
+    connection.ensure_connection()
+    _cut_off(connection.connection.info.backend_pid)
+
+    assert proxy(key).status == 204
+
+
+def test_a_database_that_does_not_answer_is_503_until_it_does(
+    everybody: Cast, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:  # security 13
+    key = user_key(everybody.bob, everybody.account).plaintext
+    connection.ensure_connection()
+    _cut_off(connection.connection.info.backend_pid)
+    monkeypatch.setitem(connection.settings_dict, "NAME", "nowhere")
+
+    refused = proxy(key)
+
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+    monkeypatch.undo()
+    assert proxy(key).status == 204
+
+
+def _cut_off(backend: int) -> None:
+    """End a connection from the other side, as a server does that goes down."""
+    with psycopg.connect(**_parameters()) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [backend])
+
+
 Deed = Callable[[Cast, NewKey], object]
 
 
@@ -362,6 +392,21 @@ def test_settling_waits_for_nobody_when_nobody_remembers(everybody: Cast) -> Non
     assert not Verifier.objects.exists()
 
     assert settle() < 0.5
+
+
+def test_the_very_first_fence_is_waited_for(everybody: Cast, proxy: Proxy, tmp_path: Path) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER SEQUENCE apikeys_fence RESTART")
+    folder = tmp_path / "second"
+    folder.mkdir()
+    follower = Follower(folder, Epochs(folder / "epochs"))
+
+    follower.start()
+    _wait_for(lambda: Verifier.objects.count() == 2)
+
+    assert Verifier.objects.filter(acknowledged=0).count() == 1
+    follower.end()
+    follower.join(timeout=5)
 
 
 def test_a_host_that_does_not_answer_holds_a_change_up_until_its_lease_has_run_out(everybody: Cast) -> None:
