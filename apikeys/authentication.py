@@ -21,7 +21,7 @@ from accounts.redaction import KEY_PATTERN
 from apikeys.errors import DeveloperAccessLocked, InvalidKey, MalformedKey, UnsafeRequest
 from apikeys.lifecycle import flag_exposed
 from apikeys.refusals import flush, note_refusal
-from apikeys.usage import note_use
+from apikeys.usage import note_use, uses
 from apikeys.verification import verify
 
 REALM = "arizekeys"
@@ -66,6 +66,8 @@ class ApiKeyAuthentication(BaseAuthentication):
             record_refusal(actor, Tag.ACCESS_REFUSED, locked)
             raise locked
         note_use(key.key_id, ip=ip, client=client_name(http), at=now)
+        if uses.due and not uses.has_writer:
+            afterwards(uses.try_to_flush)
         return key.user, actor
 
     def operation(self, request: HttpRequest) -> Operation:

@@ -24,13 +24,13 @@ from apikeys.epochs import Epochs  # noqa: E402 -- as above
 from apikeys.following import Follower  # noqa: E402 -- as above
 from apikeys.forward_auth import PATH, ForwardAuth  # noqa: E402 -- as above
 from apikeys.limits import Limiter  # noqa: E402 -- as above
-from apikeys.usage import Uses  # noqa: E402 -- as above
+from apikeys.usage import uses  # noqa: E402 -- as above
 
 
 def _open() -> ForwardAuth:
     folder = settings.SHARED_FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    epochs, uses = Epochs(folder / "epochs"), Uses()
+    epochs = Epochs(folder / "epochs")
     follower = Follower(folder, epochs)
     follower.start()
     flushing = threading.Thread(target=uses.flush_for_ever, name="uses", daemon=True)

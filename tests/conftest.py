@@ -71,8 +71,8 @@ def _fresh_usage() -> None:
     """Let every test write "last used" and refusals anew, as if in a process of its own."""
     from accounts.audit import forget_refusals
     from apikeys.refusals import forget_refusals as forget_refused_keys
-    from apikeys.usage import forget_uses
+    from apikeys.usage import uses
 
-    forget_uses()
+    uses.forget()
     forget_refusals()
     forget_refused_keys()
