@@ -24,6 +24,14 @@ def client_ip(request: HttpRequest) -> str | None:
     return _plain(peer)
 
 
+def network(ip: str | None, *, v4: int, v6: int) -> str:
+    """Return the network that an address is in, so many bits wide; nothing for no address."""
+    if not ip:
+        return ""
+    address = ipaddress.ip_address(ip)
+    return str(ipaddress.ip_network((address, v4 if address.version == 4 else v6), strict=False))
+
+
 def came_privately(meta: Mapping[str, Any]) -> bool:
     """Whether nobody on the way could read a request: it came over TLS, or from this very machine.
 

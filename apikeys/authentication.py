@@ -18,7 +18,8 @@ from accounts.audit import Tag, record_refusal
 from accounts.models import User
 from accounts.origin import client_ip
 from accounts.redaction import KEY_PATTERN
-from apikeys.errors import DeveloperAccessLocked, InvalidKey, MalformedKey, UnsafeRequest
+from apikeys.attempts import at_the_api, opened
+from apikeys.errors import DeveloperAccessLocked, InvalidKey, MalformedKey, TooOften, UnsafeRequest
 from apikeys.lifecycle import flag_exposed
 from apikeys.refusals import flush, note_refusal
 from apikeys.usage import note_use, uses
@@ -44,23 +45,33 @@ class ApiKeyAuthentication(BaseAuthentication):
         Raises:
             UnsafeRequest: the key came twice, or in the address, a cookie or a form (400).
             InvalidKey: the key opens nothing (401).
+            TooOften: the key comes more often than it may, or its bearer was wrong too often (429).
             DeveloperAccessLocked: a user key while the account's lock is on (403).
+            LimiterFailed: how often cannot be known (503).
         """
         http = request._request
         refuse_misplaced_key(http, self.door)
         presented = presented_key(http)
         if presented is None:
             return None
-        now, ip = timezone.now(), client_ip(http)
+        now, ip, attempts = timezone.now(), client_ip(http), at_the_api()
+        attempts.admit(ip, lambda: presented in opened)
         try:
             key = verify(presented, at=now)
         except InvalidKey as refusal:
             if note_refusal(refusal, door=self.door, ip=ip, at=now, operation=self.operation(http)):
                 afterwards(flush)
+            attempts.failed(refusal, ip)
             raise
+        opened.add(presented)
         actor = Actor.from_key(
             key.user, key.account, key_id=key.key_id, door=self.door, ip=ip, operation=self.operation(http)
         )
+        try:
+            attempts.used(key.key_id)
+        except TooOften as too_often:
+            record_refusal(actor, Tag.ACCESS_REFUSED, too_often)
+            raise
         if key.is_user_key and key.account.developer_access_locked:
             locked = DeveloperAccessLocked("The account's developer access lock is on: user keys cannot call the API.")
             record_refusal(actor, Tag.ACCESS_REFUSED, locked)

@@ -19,11 +19,10 @@ _django = get_wsgi_application()
 
 from django.conf import settings  # noqa: E402 -- Django is set up by now
 
-from apikeys import refusals  # noqa: E402 -- as above
+from apikeys import attempts, refusals  # noqa: E402 -- as above
 from apikeys.epochs import Epochs  # noqa: E402 -- as above
 from apikeys.following import Follower  # noqa: E402 -- as above
 from apikeys.forward_auth import PATH, ForwardAuth  # noqa: E402 -- as above
-from apikeys.limits import Limiter  # noqa: E402 -- as above
 from apikeys.usage import uses  # noqa: E402 -- as above
 
 
@@ -47,7 +46,7 @@ def _open() -> ForwardAuth:
             thread.join(timeout=2)
 
     atexit.register(leave)
-    return ForwardAuth(epochs, Limiter(folder / "limits"), uses)
+    return ForwardAuth(epochs, attempts.limiter(), uses)
 
 
 _verify = _open()
