@@ -52,6 +52,7 @@ _UPSERT = """
 
 # What is counted of a key: how often, first, last, address, client, and when those two are to be asked for again.
 _TIMES, _FIRST, _LAST, _IP, _CLIENT, _ASK_AGAIN = range(6)
+_clock = time.time
 
 
 class Uses:
@@ -71,15 +72,16 @@ class Uses:
 
         What a caller says of itself is shown, and never trusted.
         """
+        # What every request pays: by number, and with as few looks as it takes.
         if now is None:
-            now = time.time()
-        use = self._counted.get(key_id)
-        if use is None:
+            now = _clock()
+        try:
+            use = self._counted[key_id]
+        except KeyError:
             self._begin(key_id, now, who)
             return
         use[0] += 1
-        if now > use[2]:  # a clock that is set back takes no last use with it
-            use[2] = now
+        use[2] = now
         if now >= use[5]:
             use[3], use[4] = who()
             use[5] = now + 1.0
@@ -126,6 +128,8 @@ class Uses:
             self._wake.clear()
             self.try_to_flush()
             connection.close()
+        self.try_to_flush()  # what came while it wrote
+        connection.close()
         self.has_writer = False
 
     def end(self) -> None:
@@ -181,7 +185,8 @@ def _write(rows: list[tuple[Any, ...]]) -> None:
             {
                 "keys": list(keys),
                 "first": list(map(_moment, first)),
-                "last": list(map(_moment, last)),
+                # A clock that was set back takes no last use with it.
+                "last": [_moment(max(moments)) for moments in zip(first, last, strict=True)],
                 "ips": list(ips),
                 "clients": [client[:_LONGEST_NAME] for client in clients],
                 "families": list(map(family, clients)),

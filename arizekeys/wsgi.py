@@ -5,10 +5,10 @@ The door that is asked on every request of others stands in front of Django, in 
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 from collections.abc import Callable, Iterable
+from multiprocessing.util import Finalize
 from typing import Any
 
 from django.core.wsgi import get_wsgi_application
@@ -45,7 +45,8 @@ def _open() -> ForwardAuth:
         for thread in (follower, flushing, telling):
             thread.join(timeout=2)
 
-    atexit.register(leave)
+    # Not by atexit: a worker that was forked never gets there, and what it had counted would be lost.
+    Finalize(None, leave, exitpriority=100)
     return ForwardAuth(epochs, attempts.limiter(), uses)
 
 
