@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 from urllib.parse import unquote
 
 from django.http import HttpRequest
@@ -76,7 +78,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             locked = DeveloperAccessLocked("The account's developer access lock is on: user keys cannot call the API.")
             record_refusal(actor, Tag.ACCESS_REFUSED, locked)
             raise locked
-        note_use(key.key_id, ip=ip, client=client_name(http), at=now)
+        note_use(key.key_id, ip=ip, client=client_name(http.META), at=now)
         if uses.due and not uses.has_writer:
             afterwards(uses.try_to_flush)
         return key.user, actor
@@ -143,13 +145,16 @@ def refuse_misplaced_key(request: HttpRequest, door: Door) -> None:
         raise UnsafeRequest(f"An API key does not belong in the {where}: send it in the Authorization header.")
 
 
-def client_name(request: HttpRequest) -> str:
-    """Return how the client names itself: the SDK's own headers, else its user agent. Shown, never trusted."""
-    package, version = request.headers.get("cli-package-name"), request.headers.get("cli-version")
+def client_name(meta: Mapping[str, Any]) -> str:
+    """Return how the client names itself: the SDK's own headers, else its user agent. Shown, never trusted.
+
+    ``meta`` is ``request.META``, or the WSGI environment behind it.
+    """
+    package, version = meta.get("HTTP_CLI_PACKAGE_NAME"), meta.get("HTTP_CLI_VERSION")
     if not package:
-        package, version = request.headers.get("sdk-package-name"), request.headers.get("sdk-version")
-    name = f"{package} {version or ''}".strip() if package else request.headers.get("User-Agent", "")
-    return "".join(letter for letter in name if letter.isprintable())[:120]
+        package, version = meta.get("HTTP_SDK_PACKAGE_NAME"), meta.get("HTTP_SDK_VERSION")
+    name: str = f"{package} {version or ''}".strip() if package else meta.get("HTTP_USER_AGENT", "")
+    return (name if name.isprintable() else "".join(letter for letter in name if letter.isprintable()))[:120]
 
 
 def operation_of(request: HttpRequest) -> Operation:

@@ -29,7 +29,7 @@ from django.utils import timezone
 
 from accounts.actors import Door
 from accounts.errors import DomainError, Invalid
-from accounts.origin import came_privately, client_ip
+from accounts.origin import address_of_client, came_privately, client_ip
 from accounts.vocabulary import Permission
 from accounts.wire import decode_id, encode_id
 from apikeys.attempts import Attempts
@@ -207,9 +207,8 @@ def _told(decision: Decision, question: Question) -> Answer:
 
 
 def _user(environ: Environ) -> tuple[str | None, str]:
-    """Return from where and with what a key is used: asked once per key and interval."""
-    request = WSGIRequest(environ)
-    return client_ip(request), client_name(request)
+    """Return from where and with what a key is used: asked at most once a second of each key."""
+    return address_of_client(environ), client_name(environ)
 
 
 def _too_many(wait: float) -> Answer:
