@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Mapping
 from typing import Any
@@ -11,17 +12,30 @@ from django.http import HttpRequest
 
 
 def client_ip(request: HttpRequest) -> str | None:
-    """Return the caller's address, or ``None`` where the server gives none (a Unix socket).
+    """Return the caller's address, or ``None`` where the server gives none (a Unix socket)."""
+    return address_of_client(request.META)
+
+
+def address_of_client(meta: Mapping[str, Any]) -> str | None:
+    """Return the same from ``request.META``, or the WSGI environment behind it.
 
     With ``TRUSTED_PROXIES`` = n the n-th address from the right of ``X-Forwarded-For`` counts; whatever stands left of
     it was written by the caller. With 0 the header is not looked at.
     """
     hops: int = settings.TRUSTED_PROXIES
-    peer = request.META.get("REMOTE_ADDR", "")
+    peer = meta.get("REMOTE_ADDR", "")
     if hops > 0:
-        chain = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()]
+        chain = [part.strip() for part in meta.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()]
         peer = chain[-hops] if len(chain) >= hops else peer
     return _plain(peer)
+
+
+def network(ip: str | None, *, v4: int, v6: int) -> str:
+    """Return the network that an address is in, so many bits wide; nothing for no address."""
+    if not ip:
+        return ""
+    address = ipaddress.ip_address(ip)
+    return str(ipaddress.ip_network((address, v4 if address.version == 4 else v6), strict=False))
 
 
 def came_privately(meta: Mapping[str, Any]) -> bool:
@@ -48,6 +62,7 @@ def _is_loopback(address: str) -> bool:
         return False
 
 
+@functools.lru_cache(maxsize=4_096)
 def _plain(address: str) -> str | None:
     try:
         parsed = ipaddress.ip_address(address.split("%")[0])  # a zone id names an interface of this host

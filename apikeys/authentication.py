@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 from urllib.parse import unquote
 
 from django.http import HttpRequest
@@ -18,10 +20,11 @@ from accounts.audit import Tag, record_refusal
 from accounts.models import User
 from accounts.origin import client_ip
 from accounts.redaction import KEY_PATTERN
-from apikeys.errors import DeveloperAccessLocked, InvalidKey, MalformedKey, UnsafeRequest
+from apikeys.attempts import at_the_api, opened
+from apikeys.errors import DeveloperAccessLocked, InvalidKey, MalformedKey, TooOften, UnsafeRequest
 from apikeys.lifecycle import flag_exposed
 from apikeys.refusals import flush, note_refusal
-from apikeys.usage import note_use
+from apikeys.usage import note_use, uses
 from apikeys.verification import verify
 
 REALM = "arizekeys"
@@ -44,28 +47,40 @@ class ApiKeyAuthentication(BaseAuthentication):
         Raises:
             UnsafeRequest: the key came twice, or in the address, a cookie or a form (400).
             InvalidKey: the key opens nothing (401).
+            TooOften: the key comes more often than it may, or its bearer was wrong too often (429).
             DeveloperAccessLocked: a user key while the account's lock is on (403).
+            LimiterFailed: how often cannot be known (503).
         """
         http = request._request
         refuse_misplaced_key(http, self.door)
         presented = presented_key(http)
         if presented is None:
             return None
-        now, ip = timezone.now(), client_ip(http)
+        now, ip, attempts = timezone.now(), client_ip(http), at_the_api()
+        attempts.admit(ip, lambda: presented in opened)
         try:
             key = verify(presented, at=now)
         except InvalidKey as refusal:
             if note_refusal(refusal, door=self.door, ip=ip, at=now, operation=self.operation(http)):
                 afterwards(flush)
+            attempts.failed(refusal, ip)
             raise
+        opened.add(presented)
         actor = Actor.from_key(
             key.user, key.account, key_id=key.key_id, door=self.door, ip=ip, operation=self.operation(http)
         )
+        try:
+            attempts.used(key.key_id)
+        except TooOften as too_often:
+            record_refusal(actor, Tag.ACCESS_REFUSED, too_often)
+            raise
         if key.is_user_key and key.account.developer_access_locked:
             locked = DeveloperAccessLocked("The account's developer access lock is on: user keys cannot call the API.")
             record_refusal(actor, Tag.ACCESS_REFUSED, locked)
             raise locked
-        note_use(key.key_id, ip=ip, client=client_name(http), at=now)
+        note_use(key.key_id, ip=ip, client=client_name(http.META), at=now)
+        if uses.due and not uses.has_writer:
+            afterwards(uses.try_to_flush)
         return key.user, actor
 
     def operation(self, request: HttpRequest) -> Operation:
@@ -130,13 +145,16 @@ def refuse_misplaced_key(request: HttpRequest, door: Door) -> None:
         raise UnsafeRequest(f"An API key does not belong in the {where}: send it in the Authorization header.")
 
 
-def client_name(request: HttpRequest) -> str:
-    """Return how the client names itself: the SDK's own headers, else its user agent. Shown, never trusted."""
-    package, version = request.headers.get("cli-package-name"), request.headers.get("cli-version")
+def client_name(meta: Mapping[str, Any]) -> str:
+    """Return how the client names itself: the SDK's own headers, else its user agent. Shown, never trusted.
+
+    ``meta`` is ``request.META``, or the WSGI environment behind it.
+    """
+    package, version = meta.get("HTTP_CLI_PACKAGE_NAME"), meta.get("HTTP_CLI_VERSION")
     if not package:
-        package, version = request.headers.get("sdk-package-name"), request.headers.get("sdk-version")
-    name = f"{package} {version or ''}".strip() if package else request.headers.get("User-Agent", "")
-    return "".join(letter for letter in name if letter.isprintable())[:120]
+        package, version = meta.get("HTTP_SDK_PACKAGE_NAME"), meta.get("HTTP_SDK_VERSION")
+    name: str = f"{package} {version or ''}".strip() if package else meta.get("HTTP_USER_AGENT", "")
+    return (name if name.isprintable() else "".join(letter for letter in name if letter.isprintable()))[:120]
 
 
 def operation_of(request: HttpRequest) -> Operation:

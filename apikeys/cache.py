@@ -50,6 +50,10 @@ class Memory(Generic[A]):
             return None
         return found.answer if time.time() < found.ends else None
 
+    def knew(self, name: bytes) -> bool:
+        """Whether there was an answer, even if it holds no longer."""
+        return name in self._found
+
     def learn(self, name: bytes, find: Callable[[], tuple[A, Iterable[str], float]]) -> A:
         """Find an answer out, and remember it unless anything at all changed meanwhile.
 

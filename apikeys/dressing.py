@@ -49,8 +49,10 @@ class KeyRow:
     expires_soon: bool
     last_used_at: datetime | None
     last_used_by: str
-    last_used_ip: str | None
+    last_used_network: str
     last_used_client: str
+    first_used_at: datetime | None
+    times_used: int
     used_lately: bool
     refresh_url: str
     revoke_url: str
@@ -126,8 +128,10 @@ def _row(
         expires_soon=is_active and key.expires_at is not None and key.expires_at - at < _SOON,
         last_used_at=use.last_used_at if use else None,
         last_used_by=key.owner.name if use else "",
-        last_used_ip=use.ip if use else None,
-        last_used_client=use.client if use else "",
+        last_used_network=use.network or "" if use else "",
+        last_used_client=use.client_family or use.client if use else "",
+        first_used_at=use.first_used_at if use else None,
+        times_used=use.uses if use else 0,
         used_lately=use is not None and at - use.last_used_at < _LATELY,
         refresh_url=reverse("apikeys:refresh", args=[key.wire_id]) if may_refresh else "",
         revoke_url=reverse("apikeys:revoke", args=[key.wire_id]) if may_revoke else "",

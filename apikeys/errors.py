@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 
 from accounts.errors import DomainError, Forbidden, Invalid, NotAllowed, NotFound, TooMany
@@ -74,6 +75,26 @@ class TooFast(TooMany):
     """The account made too many keys within the hour."""
 
     code = "too_many_keys_this_hour"
+
+
+class TooOften(TooMany):
+    """A key comes more often than it may, or whoever presents it was wrong too often."""
+
+    code = "rate_limited"
+    recorded = False  # by those who hear of it: whoever was wrong has no account to record it in
+
+    def __init__(self, wait: float) -> None:
+        """``wait`` is in seconds; clients are told whole ones, and small ones (contract rest-v2 §4.5)."""
+        super().__init__("Too many requests. Wait as long as Retry-After says.", retry_after=max(1, math.ceil(wait)))
+
+
+class LimiterFailed(DomainError):
+    """How often somebody came cannot be known at the moment, so nobody is let in (503)."""
+
+    code = "unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("Whether the key may do this cannot be known at the moment. Try again.")
 
 
 class UnsafeRequest(Invalid):

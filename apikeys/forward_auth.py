@@ -29,14 +29,15 @@ from django.utils import timezone
 
 from accounts.actors import Door
 from accounts.errors import DomainError, Invalid
-from accounts.origin import came_privately, client_ip
+from accounts.origin import address_of_client, came_privately, client_ip
 from accounts.vocabulary import Permission
 from accounts.wire import decode_id, encode_id
+from apikeys.attempts import Attempts
 from apikeys.authentication import REALM, client_name, presented_key, refuse_misplaced_key
 from apikeys.cache import NEVER, Memory
 from apikeys.decisions import Decision, Question, decide
 from apikeys.epochs import Epochs
-from apikeys.errors import InvalidKey, MalformedKey, Reason, UnsafeRequest
+from apikeys.errors import InvalidKey, LimiterFailed, MalformedKey, TooOften, UnsafeRequest
 from apikeys.limits import Limit, Limiter
 from apikeys.refusals import note_refusal
 from apikeys.usage import Uses
@@ -48,8 +49,6 @@ MOST_ANSWERS = 20_000
 MOST_REFUSALS = 5_000
 # How long a refused key is remembered: a flood of the same one costs a query a second.
 REFUSAL_SECONDS = 1.0
-# Reasons that speak of who asks, and not of a key that was good once: those must not bar an address.
-_GUESSES = frozenset({Reason.MALFORMED, Reason.UNKNOWN, Reason.WRONG_SECRET})
 _PERMISSIONS = {permission.value: permission for permission in Permission}
 _ASKED = (
     "HTTP_AUTHORIZATION",
@@ -83,7 +82,7 @@ class ForwardAuth:
         self._answers: Memory[Answer] = Memory(epochs, most=MOST_ANSWERS)
         self._refusals: Memory[Answer] = Memory(epochs, most=MOST_REFUSALS)
         self._per_key = Limit(settings.VERIFY_RATE_PER_KEY, max(1, 2 * settings.VERIFY_RATE_PER_KEY))
-        self._guesses = Limit(settings.VERIFY_GUESSES, max(1, 2 * settings.VERIFY_GUESSES))
+        self._attempts = Attempts(limiter, name="key", per_key=self._per_key)
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
 
@@ -92,10 +91,15 @@ class ForwardAuth:
         answer = self._answer(environ)
         key_id = answer.key_id
         if key_id is not None:
-            wait = self._limiter.take(f"key:{key_id}", self._per_key)
-            if wait:
-                answer = _too_many(wait)
+            try:
+                wait = self._limiter.take(f"key:{key_id}", self._per_key)
+            except LimiterFailed:
+                answer, wait = _limits_failed(), 1.0
             else:
+                if wait:
+                    self._attempts.tell_of_key(key_id)
+                    answer = _too_many(wait)
+            if not wait:
                 self._uses.note(key_id, lambda: _user(environ))
         start_response(answer.status, [*answer.headers, ("X-Request-Id", f"{self._prefix}-{next(self._numbers)}")])
         return [answer.body]
@@ -119,6 +123,10 @@ class ForwardAuth:
             return self._decide(request, presented, question, name)
         except UnsafeRequest as refusal:
             return _problem(400, refusal.detail, refusal.code, challenge='error="invalid_request"')
+        except TooOften as refusal:
+            return _too_many(refusal.retry_after)
+        except LimiterFailed:
+            return _limits_failed()
         except DomainError as refusal:
             return _problem(400, refusal.detail, refusal.code)
         except (DatabaseError, InterfaceError):
@@ -127,9 +135,8 @@ class ForwardAuth:
             return _UNAVAILABLE
 
     def _decide(self, request: WSGIRequest, presented: str, question: Question, name: bytes | None) -> Answer:
-        source = f"guesses:{client_ip(request)}"
-        if not self._limiter.left(source, self._guesses):
-            return _too_many(1.0)
+        ip = client_ip(request)
+        self._attempts.admit(ip, lambda: name is not None and self._answers.knew(name))
 
         def find() -> tuple[Answer, list[str], float]:
             decision = decide(presented, question, at=timezone.now())
@@ -142,12 +149,11 @@ class ForwardAuth:
             return self._answers.learn(name, find)
         except InvalidKey as refusal:
             # Told by a thread: whoever records waits for others of the account, and this door waits for nobody.
-            note_refusal(refusal, door=Door.VERIFY, ip=client_ip(request), at=timezone.now())
-            if refusal.reason in _GUESSES:
-                self._limiter.take(source, self._guesses)
+            note_refusal(refusal, door=Door.VERIFY, ip=ip, at=timezone.now())
             if name is not None and not isinstance(refusal, MalformedKey):
                 ends = time.time() + REFUSAL_SECONDS
                 self._refusals.learn(name, lambda: (_REFUSED, (), ends))
+            self._attempts.failed(refusal, ip)
             return _REFUSED
 
 
@@ -201,15 +207,19 @@ def _told(decision: Decision, question: Question) -> Answer:
 
 
 def _user(environ: Environ) -> tuple[str | None, str]:
-    """Return from where and with what a key is used: asked once per key and interval."""
-    request = WSGIRequest(environ)
-    return client_ip(request), client_name(request)
+    """Return from where and with what a key is used: asked at most once a second of each key."""
+    return address_of_client(environ), client_name(environ)
 
 
 def _too_many(wait: float) -> Answer:
     answer = _problem(429, "Too many requests. Wait as long as Retry-After says.", "rate_limited")
     seconds = str(max(1, min(60, math.ceil(wait))))
     return Answer(answer.status, (*answer.headers, ("Retry-After", seconds)), answer.body)
+
+
+def _limits_failed() -> Answer:
+    logger.exception("The rate limits cannot be known.")
+    return _UNAVAILABLE
 
 
 def _problem(status: int, detail: str, code: str, *, challenge: str | None = None, key_id: int | None = None) -> Answer:

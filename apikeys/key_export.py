@@ -40,8 +40,13 @@ COLUMNS = (
     "refreshed_at",
     "revoked_at",
     "exposed_at",
+    "first_used_at",
     "last_used_at",
     "last_used_ip",
+    "last_used_network",
+    "last_used_client",
+    "last_used_client_family",
+    "times_used",
     "account_role",
     "organizations",
 )
@@ -92,8 +97,13 @@ def _row(key: ApiKey, bindings: KeyBindings, at: datetime) -> dict[str, Any]:
         "refreshed_at": _moment(key.refreshed_at),
         "revoked_at": _moment(key.revoked_at),
         "exposed_at": _moment(key.exposed_at),
+        "first_used_at": _moment(use.first_used_at) if use else None,
         "last_used_at": _moment(use.last_used_at) if use else None,
         "last_used_ip": use.ip if use else None,
+        "last_used_network": use.network if use else None,
+        "last_used_client": use.client if use else None,
+        "last_used_client_family": use.client_family if use else None,
+        "times_used": use.uses if use else 0,
         "account_role": bindings.account_role.name if bindings.account_role else None,
         "organizations": [
             {

@@ -169,14 +169,29 @@ class KeySecret(models.Model):
         return f"ak-{self.public_id}…"
 
 
+# Wide enough to say little of who it was, and narrow enough to recognise one's own.
+_NETWORK = Func(
+    F("ip"),
+    template="text(network(set_masklen(%(expressions)s, CASE family(%(expressions)s) WHEN 4 THEN 24 ELSE 48 END)))",
+)
+
+
 class KeyUse(models.Model):
     """When and from where a key was last used: its own table, so that the key's row is never touched by reading."""
 
     key = models.OneToOneField(ApiKey, on_delete=models.CASCADE, primary_key=True, related_name="use")
     first_used_at = models.DateTimeField()
     last_used_at = models.DateTimeField()
+    # The address is for whoever runs the installation; pages, which colleagues look at, show the network.
     ip = models.GenericIPAddressField(null=True, unpack_ipv4=True)
+    network = models.GeneratedField(
+        expression=_NETWORK, output_field=models.CharField(max_length=43), db_persist=True, null=True, editable=False
+    )
     client = models.CharField(max_length=120, blank=True, default="", help_text=_("As the client names itself."))
+    # With a default of the database's own: processes of the release before go on writing while this one comes.
+    client_family = models.CharField(
+        max_length=40, blank=True, default="", db_default="", help_text=_("What kind of client that is.")
+    )
     uses = models.BigIntegerField(default=0, help_text=_("How often, as far as it was counted."))
 
     class Meta:

@@ -1,7 +1,11 @@
 """When a key was last used, and how often: never on the key's own row, and never with a write for every request.
 
-The slow doors write at most once a minute per key and process. The fast one counts in memory and writes all of it in
-one statement every few seconds; a process that is killed loses that much and no more.
+Every door counts in memory, and each process writes what it counted in one statement every few seconds, when it ends,
+and earlier only when many thousand keys have come together. A process that is killed loses one interval and no more. A
+database that fails loses nothing, and nobody's request fails by it: what was counted is kept, within bounds.
+
+The moment kept is that of the latest use. Where from and with what is asked at most once a second of each key, since
+finding it out costs more than counting, so that it may be that of a use within the second before.
 """
 
 from __future__ import annotations
@@ -9,144 +13,186 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connection
 
+from apikeys.clients import family
+
 logger = logging.getLogger("apikeys.usage")
 
 # "Last used" is approximate by contract (rest-v2 §5.1). A write per request would cost more than half the throughput.
-INTERVAL_SECONDS = 60
-_REMEMBERED = 10_000
+FLUSH_SECONDS = 10.0
+# So many keys are counted at once; each takes a few hundred bytes. Half as many are written without waiting.
+MOST_KEYS = 50_000
+_LONGEST_NAME = 120
 
-# Of two processes that write the same key's use the later moment stays, and counts add up.
-_ON_CONFLICT = """
+# Of two processes that write the same key's use the later moment stays, and counts add up. A key that was deleted
+# meanwhile has no use any more. In the order of keys, so that two processes cannot wait for each other.
+_UPSERT = """
+    INSERT INTO apikeys_keyuse (key_id, first_used_at, last_used_at, ip, client, client_family, uses)
+    SELECT used.* FROM unnest(
+        %(keys)s::bigint[], %(first)s::timestamptz[], %(last)s::timestamptz[], %(ips)s::inet[], %(clients)s::text[],
+        %(families)s::text[], %(counts)s::bigint[]
+    ) AS used (key_id, first_used_at, last_used_at, ip, client, client_family, uses)
+    WHERE EXISTS (SELECT FROM apikeys_apikey WHERE id = used.key_id)
+    ORDER BY used.key_id
     ON CONFLICT (key_id) DO UPDATE
     SET first_used_at = least(apikeys_keyuse.first_used_at, EXCLUDED.first_used_at),
         last_used_at = greatest(apikeys_keyuse.last_used_at, EXCLUDED.last_used_at),
         ip = CASE WHEN apikeys_keyuse.last_used_at < EXCLUDED.last_used_at THEN EXCLUDED.ip ELSE apikeys_keyuse.ip END,
         client = CASE WHEN apikeys_keyuse.last_used_at < EXCLUDED.last_used_at
                  THEN EXCLUDED.client ELSE apikeys_keyuse.client END,
+        client_family = CASE WHEN apikeys_keyuse.last_used_at < EXCLUDED.last_used_at
+                        THEN EXCLUDED.client_family ELSE apikeys_keyuse.client_family END,
         uses = apikeys_keyuse.uses + EXCLUDED.uses
 """
-_UPSERT = f"""
-    INSERT INTO apikeys_keyuse (key_id, first_used_at, last_used_at, ip, client, uses)
-    VALUES (%(key)s, %(at)s, %(at)s, %(ip)s, %(client)s, 1)
-    {_ON_CONFLICT}
-"""  # noqa: S608 -- constants
-# A key that was deleted meanwhile has no use any more. In the order of keys, so that two processes cannot wait for
-# each other.
-_UPSERT_MANY = f"""
-    INSERT INTO apikeys_keyuse (key_id, first_used_at, last_used_at, ip, client, uses)
-    SELECT used.* FROM unnest(
-        %(keys)s::bigint[], %(first)s::timestamptz[], %(last)s::timestamptz[], %(ips)s::inet[], %(clients)s::text[],
-        %(counts)s::bigint[]
-    ) AS used (key_id, first_used_at, last_used_at, ip, client, uses)
-    WHERE EXISTS (SELECT FROM apikeys_apikey WHERE id = used.key_id)
-    ORDER BY used.key_id
-    {_ON_CONFLICT}
-"""  # noqa: S608 -- constants
-FLUSH_SECONDS = 10.0
 
-_lock = threading.Lock()
-_written: OrderedDict[int, float] = OrderedDict()
-
-
-def note_use(key_id: int, *, ip: str | None, client: str, at: datetime) -> None:
-    """Remember that a key was used now. ``client`` is what the caller says of itself: shown, never trusted."""
-    if not _due(key_id):
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(_UPSERT, {"key": key_id, "at": at, "ip": ip, "client": client[:120]})
-
-
-def forget_uses() -> None:
-    """Make every key due again: for tests, which share one process."""
-    with _lock:
-        _written.clear()
-
-
-def _due(key_id: int) -> bool:
-    now = time.monotonic()
-    with _lock:
-        last = _written.get(key_id)
-        if last is not None and now - last < INTERVAL_SECONDS:
-            return False
-        _written[key_id] = now
-        _written.move_to_end(key_id)
-        if len(_written) > _REMEMBERED:
-            _written.popitem(last=False)
-        return True
+# What is counted of a key: how often, first, last, address, client, and when those two are to be asked for again.
+_TIMES, _FIRST, _LAST, _IP, _CLIENT, _ASK_AGAIN = range(6)
+_clock = time.time
 
 
 class Uses:
-    """What a worker has counted since it last wrote."""
+    """What a process has counted since it last wrote."""
 
     def __init__(self) -> None:
-        self._counted: dict[int, list[Any]] = {}  # by key: how often, first, last, address, client
-        self._ended = threading.Event()
+        self.has_writer = False
+        self._counted: dict[int, list[Any]] = {}
+        self._written_at = float("-inf")
+        self._dropped = 0
+        self._writing = threading.Lock()
+        self._wake = threading.Event()
+        self._ended = False
 
-    def note(self, key_id: int, who: Callable[[], tuple[str | None, str]]) -> None:
-        """Count a use. ``who`` says from where and with what, and is asked once per key and interval."""
-        now = time.time()
-        counted = self._counted.get(key_id)
-        if counted is None:
-            self._counted[key_id] = [1, now, now, *who()]
-        else:
-            counted[0] += 1
-            counted[2] = now
+    def note(self, key_id: int, who: Callable[[], tuple[str | None, str]], now: float | None = None) -> None:
+        """Count a use, at a moment in seconds since 1970. ``who`` says from where and with what.
+
+        What a caller says of itself is shown, and never trusted.
+        """
+        # What every request pays: by number, and with as few looks as it takes.
+        if now is None:
+            now = _clock()
+        try:
+            use = self._counted[key_id]
+        except KeyError:
+            self._begin(key_id, now, who)
+            return
+        use[0] += 1
+        use[2] = now
+        if now >= use[5]:
+            use[3], use[4] = who()
+            use[5] = now + 1.0
+
+    @property
+    def due(self) -> bool:
+        """Whether so much time has passed since this process last wrote."""
+        return time.monotonic() - self._written_at >= FLUSH_SECONDS
 
     def flush(self) -> int:
         """Write what was counted, in one statement; return for how many keys. What cannot be written is kept."""
-        counted, self._counted = self._counted, {}
-        if not counted:
-            return 0
-        rows = sorted(counted.items())
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    _UPSERT_MANY,
-                    {
-                        "keys": [key_id for key_id, _ in rows],
-                        "counts": [use[0] for _, use in rows],
-                        "first": [_moment(use[1]) for _, use in rows],
-                        "last": [_moment(use[2]) for _, use in rows],
-                        "ips": [use[3] for _, use in rows],
-                        "clients": [use[4][:120] for _, use in rows],
-                    },
-                )
-        except (DatabaseError, InterfaceError):
-            self._take_back(counted)
-            raise
-        return len(rows)
+        with self._writing:
+            counted, self._counted = self._counted, {}
+            self._written_at = time.monotonic()
+            if not counted:
+                return 0
+            rows = [(key_id, *use) for key_id, use in sorted(counted.items())]
+            try:
+                _write(rows)
+            except (DatabaseError, InterfaceError):
+                self._take_back(list(counted.items()))
+                raise
+            # Whoever was just counting when we took it away has done so by now, and is not in what was written.
+            written = {row[0]: row[1 + _TIMES] for row in rows}
+            since = ((key_id, _more(use, written.get(key_id, 0))) for key_id, use in list(counted.items()))
+            self._take_back([(key_id, use) for key_id, use in since if use[_TIMES]])
+            return len(rows)
 
-    def flush_for_ever(self) -> None:
-        """Write every few seconds until told to end, and once more then: the body of a thread."""
-        while not self._ended.wait(FLUSH_SECONDS):
-            self._try_to_flush()
-        self._try_to_flush()
-
-    def end(self) -> None:
-        """Ask the thread to end."""
-        self._ended.set()
-
-    def _try_to_flush(self) -> None:
+    def try_to_flush(self) -> None:
+        """Write what was counted, or say in the log that it had to be kept."""
         try:
             self.flush()
         except (DatabaseError, InterfaceError) as error:
             logger.warning("The uses of keys could not be written, and are kept: %s", type(error).__name__)
-        finally:
-            connection.close()
+        if self._dropped:
+            dropped, self._dropped = self._dropped, 0
+            logger.warning("%d uses of keys were not counted: of too many keys at once.", dropped)
 
-    def _take_back(self, counted: dict[int, list[Any]]) -> None:
-        for key_id, before in counted.items():
-            since = self._counted.setdefault(key_id, before)
-            if since is not before:
-                since[0] += before[0]
-                since[1] = min(since[1], before[1])
+    def flush_for_ever(self) -> None:
+        """Write every few seconds until told to end, and once more then: the body of a thread."""
+        self.has_writer = True
+        while not self._ended:
+            self._wake.wait(FLUSH_SECONDS)
+            self._wake.clear()
+            self.try_to_flush()
+            connection.close()
+        self.try_to_flush()  # what came while it wrote
+        connection.close()
+        self.has_writer = False
+
+    def end(self) -> None:
+        """Ask the thread to end."""
+        self._ended = True
+        self._wake.set()
+
+    def forget(self) -> None:
+        """Start afresh: for tests, which share one process."""
+        self._counted = {}
+        self._written_at = float("-inf")
+
+    def _begin(self, key_id: int, now: float, who: Callable[[], tuple[str | None, str]]) -> None:
+        known = len(self._counted)
+        if known >= MOST_KEYS:
+            self._dropped += 1
+            return
+        self._counted[key_id] = [1, now, now, *who(), now + 1.0]
+        if known == MOST_KEYS // 2:
+            self._wake.set()
+
+    def _take_back(self, counted: list[tuple[int, list[Any]]]) -> None:
+        for key_id, before in counted:
+            since = self._counted.get(key_id)
+            if since is not None:
+                since[_TIMES] += before[_TIMES]
+                since[_FIRST] = min(since[_FIRST], before[_FIRST])
+                since[_LAST] = max(since[_LAST], before[_LAST])
+            elif len(self._counted) < MOST_KEYS:
+                self._counted[key_id] = before
+            else:
+                self._dropped += before[_TIMES]
+
+
+uses = Uses()
+
+
+def note_use(key_id: int, *, ip: str | None, client: str, at: datetime) -> None:
+    """Count a use at a door where it is known anyway from where it comes. ``client`` is what the caller says."""
+    uses.note(key_id, lambda: (ip, client), at.timestamp())
+
+
+def _more(use: list[Any], written: int) -> list[Any]:
+    return [use[_TIMES] - written, *use[1:]]
+
+
+def _write(rows: list[tuple[Any, ...]]) -> None:
+    columns = list(zip(*rows, strict=True))
+    keys, (counts, first, last, ips, clients, _) = columns[0], columns[1:]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _UPSERT,
+            {
+                "keys": list(keys),
+                "first": list(map(_moment, first)),
+                # A clock that was set back takes no last use with it.
+                "last": [_moment(max(moments)) for moments in zip(first, last, strict=True)],
+                "ips": list(ips),
+                "clients": [client[:_LONGEST_NAME] for client in clients],
+                "families": list(map(family, clients)),
+                "counts": list(counts),
+            },
+        )
 
 
 def _moment(seconds: float) -> datetime:

@@ -46,8 +46,9 @@ each value at fault. [Every kind is explained]({PAGE}), also those that any oper
 **Sending twice.** A POST with an `Idempotency-Key`, a name of your own for that one request, is carried out once. Sent
 again within a day it gets the same answer; where that held a secret, 409 with the ID of what was made.
 
-**Limits.** An account makes only so many keys in an hour (429, and `Retry-After` says how long to wait) and holds only
-so many (422). Bodies are read up to {settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024:,} KiB (413).
+**Limits.** An account makes only so many keys in an hour and a key comes only so often in a second (429, and
+`Retry-After` says how long to wait), and an account holds only so many keys (422).
+Bodies are read up to {settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024:,} KiB (413).
 """
 # In the order in which the reference shows them.
 _TAGS = {

@@ -186,10 +186,13 @@ X_FRAME_OPTIONS = "DENY"
 TRUSTED_PROXIES = env.number("ARIZEKEYS_TRUSTED_PROXIES", 0, maximum=10)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 
-# How often a second one key may be verified, and one address may present keys that never were; 0 is no limit. Twice as
-# many at once. Each host counts for itself.
+# How often a second one key may be verified, and one address may present what is no key, at whatever door. 0 is no
+# limit, twice as many come through at once, and each host counts for itself.
 VERIFY_RATE_PER_KEY = env.number("ARIZEKEYS_VERIFY_RATE_PER_KEY", 0, maximum=1_000_000)
 VERIFY_GUESSES = env.number("ARIZEKEYS_VERIFY_GUESSES", 20, maximum=1_000_000)
+# How often a second one key may call REST and GraphQL, and ten times as many at once. A client that waits for answers
+# before it goes on does not get there; programs gone wrong do before they have taken a larger host's workers.
+API_RATE_PER_KEY = env.number("ARIZEKEYS_API_RATE_PER_KEY", 200, maximum=1_000_000)
 
 # Paths that programs call with a key. Over plain HTTP they are refused, not redirected: a redirect would make the
 # mistake work, and the key would go on travelling in the clear.

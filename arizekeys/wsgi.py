@@ -5,10 +5,10 @@ The door that is asked on every request of others stands in front of Django, in 
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 from collections.abc import Callable, Iterable
+from multiprocessing.util import Finalize
 from typing import Any
 
 from django.core.wsgi import get_wsgi_application
@@ -19,18 +19,17 @@ _django = get_wsgi_application()
 
 from django.conf import settings  # noqa: E402 -- Django is set up by now
 
-from apikeys import refusals  # noqa: E402 -- as above
+from apikeys import attempts, refusals  # noqa: E402 -- as above
 from apikeys.epochs import Epochs  # noqa: E402 -- as above
 from apikeys.following import Follower  # noqa: E402 -- as above
 from apikeys.forward_auth import PATH, ForwardAuth  # noqa: E402 -- as above
-from apikeys.limits import Limiter  # noqa: E402 -- as above
-from apikeys.usage import Uses  # noqa: E402 -- as above
+from apikeys.usage import uses  # noqa: E402 -- as above
 
 
 def _open() -> ForwardAuth:
     folder = settings.SHARED_FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    epochs, uses = Epochs(folder / "epochs"), Uses()
+    epochs = Epochs(folder / "epochs")
     follower = Follower(folder, epochs)
     follower.start()
     flushing = threading.Thread(target=uses.flush_for_ever, name="uses", daemon=True)
@@ -46,8 +45,9 @@ def _open() -> ForwardAuth:
         for thread in (follower, flushing, telling):
             thread.join(timeout=2)
 
-    atexit.register(leave)
-    return ForwardAuth(epochs, Limiter(folder / "limits"), uses)
+    # Not by atexit: a worker that was forked never gets there, and what it had counted would be lost.
+    Finalize(None, leave, exitpriority=100)
+    return ForwardAuth(epochs, attempts.limiter(), uses)
 
 
 _verify = _open()

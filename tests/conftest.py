@@ -35,6 +35,8 @@ def pytest_configure() -> None:
         # Tests make databases and empty them, which only their owner may. What the application's own role may do and
         # may not is tested by connecting as that role.
         settings.DATABASES["default"]["USER"] = local.OWNER
+    # What the workers of a host share, the workers of pytest do not.
+    settings.SHARED_FOLDER /= os.environ.get("PYTEST_XDIST_WORKER", "main")
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
@@ -68,11 +70,13 @@ def cast(db: None) -> Cast:
 
 @pytest.fixture(autouse=True)
 def _fresh_usage() -> None:
-    """Let every test write "last used" and refusals anew, as if in a process of its own."""
+    """Let every test count uses, attempts and refusals anew, as if in a process and on a host of its own."""
     from accounts.audit import forget_refusals
+    from apikeys.attempts import forget_attempts
     from apikeys.refusals import forget_refusals as forget_refused_keys
-    from apikeys.usage import forget_uses
+    from apikeys.usage import uses
 
-    forget_uses()
+    uses.forget()
+    forget_attempts()
     forget_refusals()
     forget_refused_keys()

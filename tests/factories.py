@@ -25,6 +25,8 @@ from accounts.models.bindings import Binding
 from accounts.roles import DEVELOPER_BY_DEFAULT, Level, RoleName
 from accounts.seeding import own_permission
 from apikeys.lifecycle import NewKey, OrganizationGrant, SpaceGrant, create_service_key, create_user_key
+from apikeys.models import ApiKey
+from apikeys.usage import Uses
 
 PASSWORD = "correct horse battery staple"
 
@@ -149,6 +151,13 @@ def grants(
         OrganizationGrant(organization, predefined(Level.ORGANIZATION, organization_role), tuple(members))
         for organization, members in by_organization.items()
     ]
+
+
+def used(key: ApiKey, *, ip: str | None, client: str, at: datetime) -> None:
+    """Let a key have been used, as a process writes it."""
+    uses = Uses()
+    uses.note(key.pk, lambda: (ip, client), at.timestamp())
+    uses.flush()
 
 
 def later(**by: float) -> datetime:

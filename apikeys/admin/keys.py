@@ -289,7 +289,8 @@ class ApiKeyAdmin(OperatorAdmin[ApiKey]):
     def last_used_from(self, key: ApiKey) -> str:
         """From where, and by what client as it names itself."""
         use = getattr(key, "use", None)
-        return " · ".join(filter(None, (use.ip, use.client))) if use else NOTHING
+        said = (use.ip, use.network, use.client, use.client_family) if use else ()
+        return " · ".join(filter(None, said)) or NOTHING
 
     @admin.display(description="ID")
     def wire_id(self, key: ApiKey) -> str:
@@ -377,12 +378,12 @@ class KeySecretAdmin(OperatorAdmin[KeySecret]):
 class KeyUseAdmin(OperatorAdmin[KeyUse]):
     """When keys were first and last used, and from where."""
 
-    list_display = ("key_name", "key_link", "last_used_at", "first_used_at", "ip", "client")
+    list_display = ("key_name", "key_link", "last_used_at", "first_used_at", "uses", "ip", "network", "client_family")
     list_select_related = ("key",)
     search_fields = ("key__name",)
     search_help_text = "An address, or part of the key's name."
     ordering = ("-pk",)
-    shown = ("key_link", "first_used_at", "last_used_at", "ip", "client")
+    shown = ("key_link", "first_used_at", "last_used_at", "uses", "ip", "network", "client", "client_family")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

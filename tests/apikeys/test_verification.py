@@ -15,8 +15,7 @@ from pytest_django import Settings
 from apikeys import tokens
 from apikeys.errors import InvalidKey, Reason
 from apikeys.lifecycle import refresh_key, revoke_key
-from apikeys.models import ApiKey, KeySecret, KeyUse
-from apikeys.usage import forget_uses, note_use
+from apikeys.models import ApiKey, KeySecret
 from apikeys.verification import verify
 from tests.cast import Cast
 from tests.factories import service_key, user_key
@@ -153,38 +152,6 @@ def test_database_failure_is_an_error_not_an_answer(cast: Cast) -> None:
 
     with pytest.raises(DatabaseError):
         verify(new.plaintext, at=timezone.now())
-
-
-# Last used
-
-
-def test_use_is_written_once_a_minute_and_never_on_the_key(
-    cast: Cast, django_assert_num_queries: Callable[[int], Any]
-) -> None:
-    new, now = user_key(cast.bob, cast.account), timezone.now()
-    before = ApiKey.objects.filter(pk=new.key.pk).values().get()
-
-    with django_assert_num_queries(1):
-        note_use(new.key.pk, ip="192.0.2.7", client="arize 8.61.0", at=now)
-        note_use(new.key.pk, ip="192.0.2.8", client="arize 8.61.0", at=now + timedelta(seconds=1))
-
-    use = KeyUse.objects.get()
-    assert (use.last_used_at, use.ip, use.client) == (now, "192.0.2.7", "arize 8.61.0")
-    assert ApiKey.objects.filter(pk=new.key.pk).values().get() == before
-
-
-def test_last_use_never_moves_backwards(cast: Cast) -> None:
-    new, now = user_key(cast.bob, cast.account), timezone.now()
-
-    note_use(new.key.pk, ip=None, client="newer", at=now)
-    forget_uses()  # as another process, whose clock is behind
-    note_use(new.key.pk, ip=None, client="older", at=now - timedelta(minutes=5))
-    forget_uses()
-    note_use(new.key.pk, ip=None, client="newest", at=now + timedelta(minutes=5))
-
-    use = KeyUse.objects.get()
-    first, last = now - timedelta(minutes=5), now + timedelta(minutes=5)
-    assert (use.first_used_at, use.last_used_at, use.client) == (first, last, "newest")
 
 
 def test_verified_key_knows_no_secret(cast: Cast) -> None:  # security 42

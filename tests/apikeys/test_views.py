@@ -24,7 +24,7 @@ from accounts.scope import SESSION_ORGANIZATION, SESSION_SPACE
 from apikeys.models import ApiKey, KeyKind, KeySecret
 from apikeys.verification import verify
 from tests.cast import Cast
-from tests.factories import bind, custom_role, later, service_key, user_key
+from tests.factories import bind, custom_role, later, service_key, used, user_key
 
 pytestmark = pytest.mark.django_db
 
@@ -616,16 +616,16 @@ def test_a_revoked_key_cannot_be_refreshed(bob: Client, cast: Cast) -> None:
 
 
 def test_revoke_asks_by_name_and_says_who_used_it_last(bob: Client, cast: Cast) -> None:
-    from apikeys.usage import note_use  # -- the page is about its trace
-
     key = user_key(cast.bob, cast.account, "nightly export").key
-    note_use(key.pk, ip="192.0.2.7", client="curl/8.5", at=timezone.now())
+    used(key, ip="192.0.2.7", client="curl/8.5", at=timezone.now())
 
     page = body(bob.get(f"{LIST}{key.wire_id}/revoke/"))
 
     assert "Revoke ‘<bdi>nightly export</bdi>’?" in page
-    assert "by <bdi>Bob Baker</bdi> from 192.0.2.7" in page
-    assert "curl/8.5" in page
+    assert "by <bdi>Bob Baker</bdi> from 192.0.2.0/24" in page
+    assert "(<bdi>curl 8</bdi>)" in page
+    assert "192.0.2.7" not in page  # colleagues look at it too
+    assert "1 time since" in page
     assert "Something is using this key" in page
 
 

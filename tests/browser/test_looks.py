@@ -16,10 +16,9 @@ from playwright.sync_api import Page, expect
 
 from accounts.models import User
 from apikeys.models import ApiKey
-from apikeys.usage import note_use
 from tests.browser.conftest import SHOTS, Browse
 from tests.cast import Cast
-from tests.factories import later, service_key, user_key
+from tests.factories import later, service_key, used, user_key
 
 LIST = "/settings/api-keys/"
 NEW = "/settings/api-keys/new/"
@@ -42,12 +41,12 @@ def furnish(cast: Cast) -> None:
         expires_at=later(days=3),
     )
     laptop = user_key(cast.bob, cast.account, "laptop notebook", at=now - timedelta(days=3))
-    note_use(laptop.key.pk, ip="192.0.2.17", client="python-requests/2.32", at=now - timedelta(minutes=4))
-    note_use(soon.key.pk, ip="2001:db8:85a3:1:2:8a2e:370:7334", client="", at=now - timedelta(hours=9))
+    used(laptop.key, ip="192.0.2.17", client="python-requests/2.32", at=now - timedelta(minutes=4))
+    used(soon.key, ip="2001:db8:85a3:1:2:8a2e:370:7334", client="", at=now - timedelta(hours=9))
     everywhere = (cast.production, cast.staging, cast.vision_lab)
     pipeline = service_key(cast.alice, *everywhere, name="evaluation pipeline", at=now - timedelta(days=80))
     service_key(cast.bob, cast.production, name="drift monitor", expires_at=later(days=80))
-    note_use(pipeline.key.pk, ip="192.0.2.40", client="arize/8.61.0", at=now - timedelta(seconds=20))
+    used(pipeline.key, ip="192.0.2.40", client="arize/8.61.0", at=now - timedelta(seconds=20))
 
 
 def visit(url: str) -> Callable[[Page], None]:

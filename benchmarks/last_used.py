@@ -1,0 +1,137 @@
+"""What does counting the uses of keys cost? Asks the callable of `/verify` about keys it remembers, with and without.
+
+    .venv/bin/python benchmarks/last_used.py
+
+Both cases are the same door and the same keys, and take turns. In one of them nothing is counted; in the other every
+use is. A thread writes what was counted, as in a worker but ten times as often. What is compared is the processor time
+of the thread that answers: what else the machine does is not in it. Counting may cost 5 %.
+"""
+
+from __future__ import annotations
+
+import stage
+
+stage.set_up()
+
+import io
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.actors import Actor, Door
+from accounts.models import Account, User
+from accounts.tenancy import create_account
+from apikeys import usage
+from apikeys.epochs import Epochs
+from apikeys.following import Follower
+from apikeys.forward_auth import ForwardAuth
+from apikeys.lifecycle import create_user_key
+from apikeys.limits import Limiter
+from apikeys.models import KeyUse
+from apikeys.usage import Uses
+
+KEYS = 50
+CALLS = 500  # in each case and round, spread over the keys
+ROUNDS = 600
+FLUSH_SECONDS = 1.0
+NOW = timezone.now()
+
+
+class Uncounted(Uses):
+    """Takes every use for nothing."""
+
+    def note(self, key_id: int, who: Callable[[], tuple[str | None, str]], now: float | None = None) -> None:
+        """Do nothing."""
+
+
+def keys() -> list[str]:
+    """Return fresh keys, in an account of their own."""
+    Account.objects.filter(name="last used").delete()
+    User.objects.filter(email="last-used@example.com").delete()
+    account, person = create_account(
+        Actor.from_command(None),
+        name="last used",
+        admin_email="last-used@example.com",
+        admin_name="Last Used",
+        password=None,
+        at=NOW,
+    )
+    actor = Actor(user=person, account=account, door=Door.COMMAND)
+    return [create_user_key(actor, name=f"key {number}", at=NOW).plaintext for number in range(KEYS)]
+
+
+def asking(door: ForwardAuth, environs: list[dict[str, Any]]) -> Callable[[], None]:
+    """Return a call that asks about all keys in turn."""
+    said: list[str] = []
+
+    def start(status: str, headers: object) -> None:
+        said.append(status)
+
+    def ask() -> None:
+        for _ in range(CALLS // KEYS):
+            for environ in environs:
+                door(environ, start)
+        if set(said) != {"204 No Content"}:
+            raise SystemExit("A key that should be let through was refused.")
+        said.clear()
+
+    return ask
+
+
+def environ(key: str) -> dict[str, Any]:
+    """Return what a server hands over of a request by a proxy."""
+    return {
+        "PATH_INFO": "/verify",
+        "REQUEST_METHOD": "GET",
+        "QUERY_STRING": "",
+        "REMOTE_ADDR": "127.0.0.1",
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "80",
+        "HTTP_AUTHORIZATION": f"Bearer {key}",
+        "HTTP_USER_AGENT": "curl/8.5.0",
+        "wsgi.input": io.BytesIO(),
+        "wsgi.url_scheme": "http",
+    }
+
+
+def main() -> None:
+    """Measure, and fail when counting costs more than it may."""
+    folder = Path(tempfile.mkdtemp())
+    epochs, uses = Epochs(folder / "epochs"), Uses()
+    follower = Follower(folder, epochs)
+    follower.start()
+    while not epochs.holds(epochs.stamp(())):
+        time.sleep(0.01)
+    environs = [environ(key) for key in keys()]
+    time.sleep(1)  # what was made has been heard of
+    limiter = Limiter(folder / "limits")
+    cases = {
+        "not counted": asking(ForwardAuth(epochs, limiter, Uncounted()), environs),
+        "counted": asking(ForwardAuth(epochs, limiter, uses), environs),
+    }
+    usage.FLUSH_SECONDS = FLUSH_SECONDS
+    writing = threading.Thread(target=uses.flush_for_ever, daemon=True)
+    writing.start()
+    medians = stage.interleaved(cases, ROUNDS, clock=time.thread_time)
+    uses.end()
+    writing.join()
+    follower.end()
+    follower.join()
+    stage.table({name: median / CALLS for name, median in medians.items()}, "not counted")
+    counted, there = sum(KeyUse.objects.values_list("uses", flat=True)), ROUNDS * CALLS
+    print(f"{counted} of {there} uses are in the table")
+    if counted != there:
+        raise SystemExit(1)
+    cost = medians["counted"] / medians["not counted"] - 1
+    print(f"counting costs {cost:.1%}, allowed 5 %")
+    if cost >= 0.05:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
