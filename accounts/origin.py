@@ -11,15 +11,20 @@ from django.http import HttpRequest
 
 
 def client_ip(request: HttpRequest) -> str | None:
-    """Return the caller's address, or ``None`` where the server gives none (a Unix socket).
+    """Return the caller's address, or ``None`` where the server gives none (a Unix socket)."""
+    return address(request.META)
+
+
+def address(meta: Mapping[str, Any]) -> str | None:
+    """Return the caller's address from ``request.META``, or from the WSGI environment behind it.
 
     With ``TRUSTED_PROXIES`` = n the n-th address from the right of ``X-Forwarded-For`` counts; whatever stands left of
     it was written by the caller. With 0 the header is not looked at.
     """
     hops: int = settings.TRUSTED_PROXIES
-    peer = request.META.get("REMOTE_ADDR", "")
+    peer = meta.get("REMOTE_ADDR", "")
     if hops > 0:
-        chain = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()]
+        chain = [part.strip() for part in meta.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()]
         peer = chain[-hops] if len(chain) >= hops else peer
     return _plain(peer)
 
@@ -48,9 +53,9 @@ def _is_loopback(address: str) -> bool:
         return False
 
 
-def _plain(address: str) -> str | None:
+def _plain(peer: str) -> str | None:
     try:
-        parsed = ipaddress.ip_address(address.split("%")[0])  # a zone id names an interface of this host
+        parsed = ipaddress.ip_address(peer.split("%")[0])  # a zone id names an interface of this host
     except ValueError:
         return None
     mapped = getattr(parsed, "ipv4_mapped", None)

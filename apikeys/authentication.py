@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 from urllib.parse import unquote
 
 from django.http import HttpRequest
@@ -90,12 +92,18 @@ class GraphQLAuthentication(ApiKeyAuthentication):
 def presented_key(request: HttpRequest) -> str | None:
     """Return the one key that a request presents in its headers, or ``None``.
 
-    ``Authorization`` with or without the word Bearer, or ``X-Api-Key``.
+    Raises:
+        UnsafeRequest: more than one.
+    """
+    return one_key(request.headers.get("Authorization"), request.headers.get("X-Api-Key"))
+
+
+def one_key(authorization: str | None, key: str | None) -> str | None:
+    """Return the one key in ``Authorization``, with or without the word Bearer, or in ``X-Api-Key``; or ``None``.
 
     Raises:
         UnsafeRequest: more than one.
     """
-    authorization, key = request.headers.get("Authorization"), request.headers.get("X-Api-Key")
     if authorization is not None and key is not None:
         raise UnsafeRequest("Send the API key once: in Authorization or in X-Api-Key, not in both.")
     presented = authorization if authorization is not None else key
@@ -121,7 +129,7 @@ def refuse_misplaced_key(request: HttpRequest, door: Door) -> None:
     if request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
         places["form body"] = request.body.decode("utf-8", "replace")
     for where, text in places.items():
-        found = KEY_PATTERN.search(unquote(text))
+        found = _key_in(text)
         if found is None:
             continue
         actor = Actor(user=None, account=None, door=door, ip=client_ip(request))
@@ -130,12 +138,28 @@ def refuse_misplaced_key(request: HttpRequest, door: Door) -> None:
         raise UnsafeRequest(f"An API key does not belong in the {where}: send it in the Authorization header.")
 
 
+def holds_key(text: str) -> bool:
+    """Whether there is a key in a text that may be quoted as addresses are."""
+    return _key_in(text) is not None
+
+
+def _key_in(text: str) -> re.Match[str] | None:
+    return KEY_PATTERN.search(unquote(text))
+
+
 def client_name(request: HttpRequest) -> str:
     """Return how the client names itself: the SDK's own headers, else its user agent. Shown, never trusted."""
-    package, version = request.headers.get("cli-package-name"), request.headers.get("cli-version")
+    return client_of(request.META)
+
+
+def client_of(meta: Mapping[str, Any]) -> str:
+    """Return how the client names itself in ``request.META``, or in the WSGI environment behind it."""
+    package, version = meta.get("HTTP_CLI_PACKAGE_NAME"), meta.get("HTTP_CLI_VERSION")
     if not package:
-        package, version = request.headers.get("sdk-package-name"), request.headers.get("sdk-version")
-    name = f"{package} {version or ''}".strip() if package else request.headers.get("User-Agent", "")
+        package, version = meta.get("HTTP_SDK_PACKAGE_NAME"), meta.get("HTTP_SDK_VERSION")
+    name = f"{package} {version or ''}".strip() if package else meta.get("HTTP_USER_AGENT", "")
+    if name.isprintable():
+        return name[:120]
     return "".join(letter for letter in name if letter.isprintable())[:120]
 
 
