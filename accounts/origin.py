@@ -17,7 +17,7 @@ def client_ip(request: HttpRequest) -> str | None:
 
 
 def address_of_client(meta: Mapping[str, Any]) -> str | None:
-    """Return the same from ``request.META``, or the WSGI environment behind it.
+    """Return the caller's address from ``request.META``, or from the WSGI environment behind it.
 
     With ``TRUSTED_PROXIES`` = n the n-th address from the right of ``X-Forwarded-For`` counts; whatever stands left of
     it was written by the caller. With 0 the header is not looked at.
@@ -63,9 +63,9 @@ def _is_loopback(address: str) -> bool:
 
 
 @functools.lru_cache(maxsize=4_096)
-def _plain(address: str) -> str | None:
+def _plain(peer: str) -> str | None:
     try:
-        parsed = ipaddress.ip_address(address.split("%")[0])  # a zone id names an interface of this host
+        parsed = ipaddress.ip_address(peer.split("%")[0])  # a zone id names an interface of this host
     except ValueError:
         return None
     mapped = getattr(parsed, "ipv4_mapped", None)

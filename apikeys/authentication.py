@@ -105,12 +105,18 @@ class GraphQLAuthentication(ApiKeyAuthentication):
 def presented_key(request: HttpRequest) -> str | None:
     """Return the one key that a request presents in its headers, or ``None``.
 
-    ``Authorization`` with or without the word Bearer, or ``X-Api-Key``.
+    Raises:
+        UnsafeRequest: more than one.
+    """
+    return one_key(request.headers.get("Authorization"), request.headers.get("X-Api-Key"))
+
+
+def one_key(authorization: str | None, key: str | None) -> str | None:
+    """Return the one key in ``Authorization``, with or without the word Bearer, or in ``X-Api-Key``; or ``None``.
 
     Raises:
         UnsafeRequest: more than one.
     """
-    authorization, key = request.headers.get("Authorization"), request.headers.get("X-Api-Key")
     if authorization is not None and key is not None:
         raise UnsafeRequest("Send the API key once: in Authorization or in X-Api-Key, not in both.")
     presented = authorization if authorization is not None else key
@@ -136,13 +142,22 @@ def refuse_misplaced_key(request: HttpRequest, door: Door) -> None:
     if request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
         places["form body"] = request.body.decode("utf-8", "replace")
     for where, text in places.items():
-        found = KEY_PATTERN.search(unquote(text))
+        found = _key_in(text)
         if found is None:
             continue
         actor = Actor(user=None, account=None, door=door, ip=client_ip(request))
         with suppress(MalformedKey):  # looks like a key and is none of ours; refused all the same
             flag_exposed(actor, found[0], where=where, at=timezone.now())
         raise UnsafeRequest(f"An API key does not belong in the {where}: send it in the Authorization header.")
+
+
+def holds_key(text: str) -> bool:
+    """Whether there is a key in a text that may be quoted as addresses are."""
+    return _key_in(text) is not None
+
+
+def _key_in(text: str) -> re.Match[str] | None:
+    return KEY_PATTERN.search(unquote(text))
 
 
 def client_name(meta: Mapping[str, Any]) -> str:

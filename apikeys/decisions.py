@@ -7,43 +7,90 @@ The rules are the house's own: what opens is decided in ``verification.why_refus
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
-
-import psycopg
-from django.db import InterfaceError, OperationalError, connection
-from psycopg.rows import dict_row
 
 from accounts.roles import RoleName
 from accounts.standing import roles_in_space
 from accounts.vocabulary import Permission
 from apikeys import tokens
 from apikeys.errors import InvalidKey, Reason
+from apikeys.prepared import Prepared
 from apikeys.verification import freshen, why_refused
 
+# Seconds after which a database that says nothing is one that cannot be asked.
+PATIENCE = 2.0
+_MOST_ROLES = 1024
+
 # A role as the query hands it over: as much as a decision needs, and whether it names the permission asked for.
-_ROLE = """jsonb_build_object(
-    'name', role.name, 'rank', role.rank, 'own', role.account_id IS NOT NULL,
-    'holds', role.permissions @> ARRAY[%(permission)s::text]::varchar[]
+_ROLE = """json_build_array(
+    role.name, role.rank, role.account_id IS NOT NULL, role.permissions @> ARRAY[$3::text]::varchar[]
 )"""
 
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _moment(text: bytes) -> datetime:
+    return _BEGINNING + timedelta(microseconds=int(text))
+
+
+def _binary(text: bytes) -> bytes:
+    return bytes.fromhex(text[2:].decode())
+
+
+_truth = b"t".__eq__
+
+
+def _microseconds(column: str) -> str:
+    return f"(extract(epoch FROM {column}) * 1000000)::bigint"
+
+
+# What is fetched: under which name the rules know it, where it comes from, and how its text is read.
+_COLUMNS: tuple[tuple[str, str, Callable[[bytes], object]], ...] = (
+    ("id", "secret.id", int),
+    ("digest", "secret.digest", _binary),
+    ("pepper_id", "secret.pepper_id", int),
+    ("ends_at", _microseconds("secret.ends_at"), _moment),
+    ("key_id", "key.id", int),
+    ("kind", "key.kind", bytes.decode),
+    ("key__expires_at", _microseconds("key.expires_at"), _moment),
+    ("key__revoked_at", _microseconds("key.revoked_at"), _moment),
+    ("owner_id", "owner.id", int),
+    ("owner_kind", "owner.kind", bytes.decode),
+    ("key__owner__is_active", "owner.is_active", _truth),
+    ("account_id", "account.id", int),
+    ("developer_access_locked", "account.developer_access_locked", _truth),
+    ("is_member", "member.role IS NOT NULL", _truth),
+    (
+        "is_bound",
+        "key.kind <> 'SERVICE' OR EXISTS (SELECT FROM accounts_spacebinding WHERE user_id = owner.id)",
+        _truth,
+    ),
+    ("space_id", "space.id", int),
+    ("is_private", "space.is_private", _truth),
+    ("account_role", "member.role", bytes.decode),
+    (
+        "organization_role",
+        f"""(SELECT {_ROLE} FROM accounts_organizationbinding binding
+               JOIN accounts_role role ON role.permission_id = binding.permission_id AND role.deleted_at IS NULL
+              WHERE binding.user_id = owner.id AND binding.content_object_id = space.organization_id)""",  # noqa: S608 -- as below
+        bytes.decode,
+    ),
+    (
+        "space_roles",
+        f"""(SELECT json_agg({_ROLE} ORDER BY role.rank DESC NULLS LAST, role.id) FROM accounts_spacebinding binding
+               JOIN accounts_role role ON role.permission_id = binding.permission_id AND role.deleted_at IS NULL
+              WHERE binding.user_id = owner.id AND binding.content_object_id = space.id)""",  # noqa: S608 -- as below
+        bytes.decode,
+    ),
+)
+_READERS = tuple((name, read) for name, _, read in _COLUMNS)
+
 _QUESTION = f"""
-SELECT secret.id, secret.digest, secret.pepper_id, secret.ends_at,
-       key.id AS key_id, key.kind, key.expires_at AS key__expires_at, key.revoked_at AS key__revoked_at,
-       owner.id AS owner_id, owner.kind AS owner_kind, owner.is_active AS key__owner__is_active,
-       account.id AS account_id, account.developer_access_locked,
-       member.role IS NOT NULL AS is_member,
-       member.role AS account_role,
-       key.kind <> 'SERVICE' OR EXISTS (SELECT FROM accounts_spacebinding WHERE user_id = owner.id) AS is_bound,
-       space.id AS space_id, space.is_private,
-       (SELECT {_ROLE} FROM accounts_organizationbinding binding
-          JOIN accounts_role role ON role.permission_id = binding.permission_id AND role.deleted_at IS NULL
-         WHERE binding.user_id = owner.id AND binding.content_object_id = space.organization_id) AS organization_role,
-       (SELECT jsonb_agg({_ROLE} ORDER BY role.rank DESC NULLS LAST, role.id) FROM accounts_spacebinding binding
-          JOIN accounts_role role ON role.permission_id = binding.permission_id AND role.deleted_at IS NULL
-         WHERE binding.user_id = owner.id AND binding.content_object_id = space.id) AS space_roles
+SELECT {", ".join(source for _, source, _ in _COLUMNS)}
   FROM apikeys_keysecret secret
   JOIN apikeys_apikey key ON key.id = secret.key_id
   JOIN accounts_user owner ON owner.id = key.owner_id
@@ -56,10 +103,11 @@ SELECT secret.id, secret.digest, secret.pepper_id, secret.ends_at,
   LEFT JOIN LATERAL (
        SELECT space.id, space.is_private, space.organization_id FROM accounts_space space
          JOIN accounts_organization organization ON organization.id = space.organization_id
-        WHERE space.id = %(space)s::bigint AND organization.account_id = account.id
+        WHERE space.id = $2::bigint AND organization.account_id = account.id
   ) space ON true
- WHERE secret.public_id = %(public_id)s
+ WHERE secret.public_id = $1
 """  # noqa: S608 -- put together from constants; values are parameters
+_prepared = Prepared(_QUESTION, patience=PATIENCE)
 
 
 @dataclass(frozen=True)
@@ -148,16 +196,18 @@ def _is_there(row: Mapping[str, Any], question: Question) -> bool:
 
 def _roles(row: Mapping[str, Any]) -> tuple[_Role, ...]:
     """Return the roles that count where it was asked: the account's own, or those in the space."""
-    account_role = _role(row["account_role"])
+    (account_role,) = _read_roles(f"[{row['account_role']}]")
     if row["space_id"] is None:
         return (account_role,)
-    organization_role = _role(row["organization_role"]) if row["organization_role"] else None
-    own = tuple(_Role(**one) for one in json.loads(row["space_roles"] or "[]"))
+    organization_role = _read_roles(f"[{row['organization_role']}]")[0] if row["organization_role"] else None
+    own = _read_roles(row["space_roles"] or "[]")
     return roles_in_space(account_role, organization_role, own, is_private=row["is_private"])
 
 
-def _role(text: str) -> _Role:
-    return _Role(**json.loads(text))  # as text, since Django takes psycopg's reading of jsonb off its connections
+@lru_cache(maxsize=_MOST_ROLES)
+def _read_roles(text: str) -> tuple[_Role, ...]:
+    """Read roles as the query writes them. Few texts are met again and again: the roles there are."""
+    return tuple(_Role(*one) for one in json.loads(text))
 
 
 def _effective(roles: tuple[_Role, ...]) -> str:
@@ -168,21 +218,8 @@ def _effective(roles: tuple[_Role, ...]) -> str:
 
 
 def _fetch(public_id: str, question: Question) -> dict[str, Any] | None:
-    parameters = {"public_id": public_id, "space": question.space, "permission": question.asked.value}
-    try:
-        return _ask(parameters)
-    except (OperationalError, InterfaceError):
-        if connection.connection is None or not connection.connection.closed:
-            raise
-        # The server of a connection that we kept has gone meanwhile; there may be another by now.
-        connection.close()
-        return _ask(parameters)
-
-
-def _ask(parameters: dict[str, Any]) -> dict[str, Any] | None:
-    connection.ensure_connection()
-    raw: psycopg.Connection[Any] = connection.connection
-    # Django's own cursors never prepare anything, so this setting is ours alone.
-    raw.prepare_threshold = 5
-    with connection.wrap_database_errors, psycopg.Cursor(raw, row_factory=dict_row) as cursor:
-        return cursor.execute(_QUESTION, parameters, prepare=True).fetchone()
+    space = None if question.space is None else str(question.space).encode()
+    row = _prepared.row((public_id.encode(), space, question.asked.value.encode()))
+    if row is None:
+        return None
+    return {name: None if text is None else read(text) for (name, read), text in zip(_READERS, row, strict=True)}

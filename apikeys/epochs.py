@@ -15,8 +15,10 @@ import mmap
 import os
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 SLOTS = 65_536
 _WORD = 8
@@ -24,7 +26,15 @@ _WORD = 8
 _COUNT, _DEADLINE, _ERA, _HEADER = 0, 1, 2, 8
 _SIZE = (_HEADER + SLOTS) * _WORD
 
-Stamp = tuple[int, ...]
+# Of a clock that goes on while a machine is suspended; the one that ``allow_until`` is told.
+_now, _CLOCK = time.clock_gettime_ns, time.CLOCK_BOOTTIME
+
+
+class Stamp(NamedTuple):
+    """The era and the numbers of some slots, and how they are read again: all at once, in one call."""
+
+    read: Callable[[memoryview], tuple[int, ...]]
+    numbers: tuple[int, ...]
 
 
 class Epochs:
@@ -51,21 +61,14 @@ class Epochs:
         return self._words[_COUNT]
 
     def stamp(self, slots: Iterable[int]) -> Stamp:
-        """Return the era and the numbers of some slots, as a flat row: slot, number, slot, number …"""
-        words = self._words
-        found = [words[_ERA]]
-        for slot in slots:
-            found += (slot, words[slot])
-        return tuple(found)
+        """Return the era and the numbers of some slots as they are now."""
+        read = itemgetter(_ERA, _ERA, *slots)  # of a single place it would return no row
+        return Stamp(read, read(self._words))
 
     def holds(self, stamp: Stamp) -> bool:
         """Whether nothing that a stamp was made of has changed, and this host may still speak from memory."""
         words = self._words
-        return (
-            time.clock_gettime_ns(time.CLOCK_BOOTTIME) < words[_DEADLINE]
-            and words[_ERA] == stamp[0]
-            and all(words[stamp[index]] == stamp[index + 1] for index in range(1, len(stamp), 2))
-        )
+        return _now(_CLOCK) < words[_DEADLINE] and stamp.read(words) == stamp.numbers
 
     # Only the process that holds the lock calls these.
 

@@ -18,22 +18,24 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from sys import getsizeof
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIRequest
 from django.db import DatabaseError, InterfaceError, connection
+from django.http import QueryDict
 from django.utils import timezone
 
 from accounts.actors import Door
 from accounts.errors import DomainError, Invalid
-from accounts.origin import address_of_client, came_privately, client_ip
+from accounts.origin import address_of_client, came_privately
 from accounts.vocabulary import Permission
 from accounts.wire import decode_id, encode_id
 from apikeys.attempts import Attempts
-from apikeys.authentication import REALM, client_name, presented_key, refuse_misplaced_key
+from apikeys.authentication import REALM, client_name, holds_key, one_key, refuse_misplaced_key
 from apikeys.cache import NEVER, Memory
 from apikeys.decisions import Decision, Question, decide
 from apikeys.epochs import Epochs
@@ -45,26 +47,25 @@ from apikeys.usage import Uses
 logger = logging.getLogger("apikeys.forward_auth")
 
 PATH = "/verify"
-MOST_ANSWERS = 20_000
-MOST_REFUSALS = 5_000
+# What a worker remembers at most. Refusals have a memory of their own, so that no flood of them drives answers out.
+MOST_ANSWERS, MOST_BYTES_OF_ANSWERS = 20_000, 40 * 2**20
+MOST_REFUSALS, MOST_BYTES_OF_REFUSALS = 5_000, 8 * 2**20
 # How long a refused key is remembered: a flood of the same one costs a query a second.
 REFUSAL_SECONDS = 1.0
+# Characters of credentials and question together. Whatever is longer is no key, and is not remembered.
+LONGEST = 2_048
+_MOST_QUESTIONS = 512
+_MOST_IN_COMMON = 4_096
 _PERMISSIONS = {permission.value: permission for permission in Permission}
-_ASKED = (
-    "HTTP_AUTHORIZATION",
-    "HTTP_X_API_KEY",
-    "QUERY_STRING",
-    "HTTP_X_ARIZE_SPACE_ID",
-    "HTTP_X_ARIZE_PERMISSION",
-)
+# Stands for a header that is not there: no header can hold it.
+_NOTHING = "\n"
 
 Environ = dict[str, Any]
 Headers = list[tuple[str, str]]
 StartResponse = Callable[[str, Headers], object]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a proxy is told. ``key_id`` says whose use it is, where it was one."""
 
     status: str
@@ -79,8 +80,13 @@ class ForwardAuth:
     def __init__(self, epochs: Epochs, limiter: Limiter, uses: Uses) -> None:
         self._limiter = limiter
         self._uses = uses
-        self._answers: Memory[Answer] = Memory(epochs, most=MOST_ANSWERS)
-        self._refusals: Memory[Answer] = Memory(epochs, most=MOST_REFUSALS)
+        self._answers: Memory[Answer] = Memory(epochs, most=MOST_ANSWERS, most_bytes=MOST_BYTES_OF_ANSWERS, size=_size)
+        self._refusals: Memory[Answer] = Memory(
+            epochs,
+            most=MOST_REFUSALS,
+            most_bytes=MOST_BYTES_OF_REFUSALS,
+            size=lambda _: 0,  # all the same one
+        )
         self._per_key = Limit(settings.VERIFY_RATE_PER_KEY, max(1, 2 * settings.VERIFY_RATE_PER_KEY))
         self._attempts = Attempts(limiter, name="key", per_key=self._per_key)
         self._prefix = secrets.token_hex(6)
@@ -88,39 +94,60 @@ class ForwardAuth:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one question."""
-        answer = self._answer(environ)
-        key_id = answer.key_id
+        status, headers, body, key_id = self._answer(environ)
         if key_id is not None:
-            try:
-                wait = self._limiter.take(f"key:{key_id}", self._per_key)
-            except LimiterFailed:
-                answer, wait = _limits_failed(), 1.0
-            else:
-                if wait:
-                    self._attempts.tell_of_key(key_id)
-                    answer = _too_many(wait)
-            if not wait:
+            refusal = self._over_limit(key_id) if self._per_key.rate else None
+            if refusal is None:
                 self._uses.note(key_id, lambda: _user(environ))
-        start_response(answer.status, [*answer.headers, ("X-Request-Id", f"{self._prefix}-{next(self._numbers)}")])
-        return [answer.body]
+            else:
+                status, headers, body, _ = refusal
+        start_response(status, [*headers, ("X-Request-Id", f"{self._prefix}-{next(self._numbers)}")])
+        return [body]
+
+    def _over_limit(self, key_id: int) -> Answer | None:
+        try:
+            wait = self._limiter.take(f"key:{key_id}", self._per_key)
+        except LimiterFailed:
+            return _limits_failed()
+        if not wait:
+            return None
+        self._attempts.tell_of_key(key_id)
+        return _too_many(wait)
 
     def _answer(self, environ: Environ) -> Answer:
         if not came_privately(environ):
             return _IN_THE_CLEAR
-        if "ak-" in environ.get("HTTP_COOKIE", ""):
+        if "HTTP_COOKIE" in environ and holds_key(environ["HTTP_COOKIE"]):
             return self._find_out(environ, None)
-        name = self._answers.name("\n".join(map(str, map(environ.get, _ASKED))))
+        given = environ.get
+        asked = "\n".join(
+            (
+                given("HTTP_AUTHORIZATION", _NOTHING),
+                given("QUERY_STRING", ""),
+                given("HTTP_X_API_KEY", _NOTHING),
+                given("HTTP_X_ARIZE_SPACE_ID", ""),
+                given("HTTP_X_ARIZE_PERMISSION", ""),
+            )
+        )
+        if len(asked) > LONGEST:
+            return self._find_out(environ, None)
+        name = self._answers.name(asked)
         return self._answers.recall(name) or self._refusals.recall(name) or self._find_out(environ, name)
 
     def _find_out(self, environ: Environ, name: bytes | None) -> Answer:
         """Answer what is not remembered, through the very functions that the slow doors ask."""
-        request = WSGIRequest(environ)
         try:
-            refuse_misplaced_key(request, Door.VERIFY)
-            presented, question = presented_key(request), _question(request)
+            if _may_misplace(environ):
+                refuse_misplaced_key(WSGIRequest(environ), Door.VERIFY)
+            presented = one_key(environ.get("HTTP_AUTHORIZATION"), environ.get("HTTP_X_API_KEY"))
+            question = _question(
+                environ.get("QUERY_STRING", ""),
+                environ.get("HTTP_X_ARIZE_SPACE_ID", ""),
+                environ.get("HTTP_X_ARIZE_PERMISSION", ""),
+            )
             if presented is None:
                 return _problem(401, "Send an API key.", "authentication_required", challenge="")
-            return self._decide(request, presented, question, name)
+            return self._decide(address_of_client(environ), presented, question, name)
         except UnsafeRequest as refusal:
             return _problem(400, refusal.detail, refusal.code, challenge='error="invalid_request"')
         except TooOften as refusal:
@@ -134,8 +161,7 @@ class ForwardAuth:
             connection.close()
             return _UNAVAILABLE
 
-    def _decide(self, request: WSGIRequest, presented: str, question: Question, name: bytes | None) -> Answer:
-        ip = client_ip(request)
+    def _decide(self, ip: str | None, presented: str, question: Question, name: bytes | None) -> Answer:
         self._attempts.admit(ip, lambda: name is not None and self._answers.knew(name))
 
         def find() -> tuple[Answer, list[str], float]:
@@ -157,18 +183,25 @@ class ForwardAuth:
             return _REFUSED
 
 
-def _question(request: WSGIRequest) -> Question:
-    """Return what is asked.
+def _may_misplace(environ: Environ) -> bool:
+    """Whether it takes a closer look to know that no key is where none belongs. The path is ours, and holds none."""
+    return (
+        "HTTP_COOKIE" in environ or environ.get("CONTENT_TYPE", "") != "" or holds_key(environ.get("QUERY_STRING", ""))
+    )
+
+
+@lru_cache(maxsize=_MOST_QUESTIONS)
+def _question(query: str, space: str, permission: str) -> Question:
+    """Return what is asked: in the query, or else in headers. Few questions are asked again and again.
 
     Raises:
         Invalid: unknown parameters, no space, no permission.
     """
-    query = request.GET
-    for name, values in query.lists():
+    given = QueryDict(query)
+    for name, values in given.lists():
         if name not in ("space", "permission") or len(values) > 1:
             raise Invalid("Ask with ?space=… and ?permission=…, each once.")
-    space = query.get("space", request.headers.get("X-Arize-Space-Id", ""))
-    permission = query.get("permission", request.headers.get("X-Arize-Permission", ""))
+    space, permission = given.get("space", space), given.get("permission", permission)
     if permission and permission not in _PERMISSIONS:
         raise Invalid("There is no such permission.")
     return Question(decode_id(space, "Space") if space else None, _PERMISSIONS.get(permission))
@@ -193,22 +226,41 @@ def _told(decision: Decision, question: Question) -> Answer:
             challenge=f'error="insufficient_scope", scope="{question.asked}"',
             key_id=decision.key_id,
         )
-    headers = [
+    headers = (
         ("X-Arize-Key-Id", encode_id("ApiKey", decision.key_id)),
-        ("X-Arize-Key-Kind", decision.kind),
+        _header("X-Arize-Key-Kind", decision.kind),
         ("X-Arize-User-Id", encode_id("User", decision.user_id)),
-        ("X-Arize-User-Kind", decision.user_kind),
-        ("X-Arize-Account-Id", encode_id("Account", decision.account_id)),
-        ("X-Arize-Space-Id", encode_id("Space", decision.space_id) if decision.space_id else ""),
-        ("X-Arize-Role", decision.role if decision.role.isascii() else ""),
-        ("Cache-Control", "no-store"),
-    ]
-    return Answer("204 No Content", tuple(headers), key_id=decision.key_id)
+        _header("X-Arize-User-Kind", decision.user_kind),
+        _place("X-Arize-Account-Id", "Account", decision.account_id),
+        _place("X-Arize-Space-Id", "Space", decision.space_id),
+        _header("X-Arize-Role", decision.role if decision.role.isascii() and decision.role.isprintable() else ""),
+        _header("Cache-Control", "no-store"),
+    )
+    return Answer("204 No Content", headers, key_id=decision.key_id)
+
+
+# Headers that many answers have in common are one and the same: less to hold, and nearer at hand.
+
+
+@lru_cache(maxsize=_MOST_IN_COMMON)
+def _header(name: str, value: str) -> tuple[str, str]:
+    return name, value
+
+
+@lru_cache(maxsize=_MOST_IN_COMMON)
+def _place(name: str, kind: str, number: int | None) -> tuple[str, str]:
+    return name, encode_id(kind, number) if number else ""
 
 
 def _user(environ: Environ) -> tuple[str | None, str]:
-    """Return from where and with what a key is used: asked at most once a second of each key."""
+    """Return from where and with what a key is used: asked now and then."""
     return address_of_client(environ), client_name(environ)
+
+
+def _size(answer: Answer) -> int:
+    """Return how many bytes an answer takes."""
+    held = sum(getsizeof(header) + getsizeof(header[0]) + getsizeof(header[1]) for header in answer.headers)
+    return getsizeof(answer) + getsizeof(answer.headers) + getsizeof(answer.body) + held
 
 
 def _too_many(wait: float) -> Answer:

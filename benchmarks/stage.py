@@ -10,15 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # benchmarks are run as files, from anywhere
+
+
+def data_folder() -> Path:
+    """Return the data folder that all benchmarks share, and nothing else."""
+    return Path(os.environ.get("ARIZEKEYS_DATA", ROOT / ".arizekeys")).absolute() / "benchmarks"
 
 
 def set_up() -> None:
     """Prepare Django and an up-to-date database; ``DATABASE_URL`` is not used, since the benchmarks fill theirs."""
     os.environ.pop("DATABASE_URL", None)
-    os.environ["ARIZEKEYS_DATA"] = str(Path(os.environ.get("ARIZEKEYS_DATA", ROOT / ".arizekeys")) / "benchmarks")
+    os.environ["ARIZEKEYS_DATA"] = str(data_folder())
     os.environ["DJANGO_SETTINGS_MODULE"] = "arizekeys.settings"
-    sys.path.insert(0, str(ROOT))
-
     import django  # -- only now does it know its settings
     from django.conf import settings  # -- as above
 
@@ -29,6 +33,11 @@ def set_up() -> None:
     from django.core.management import call_command  # -- as above
 
     call_command("migrate", verbosity=0)
+
+
+def say(what: str) -> None:
+    """Tell on standard error how far things are."""
+    print(what, file=sys.stderr, flush=True)
 
 
 def seconds(do: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:

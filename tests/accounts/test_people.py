@@ -90,9 +90,12 @@ def test_what_ran_out_is_a_members_to_make_anew_while_it_is_no_more_than_they_co
 def test_whoever_was_given_more_is_only_mailed_again_as_they_were(cast: Cast, mode: InviteMode, more: str) -> None:
     """Else any member could become them, or take from them what an admin gave."""
     user = _ensure(cast, role=RoleName.ADMIN if more == "account admin" else RoleName.MEMBER).user
-    scopes = {"organization": cast.fraud, "space": cast.production, "another account": cast.elsewhere}
-    if more in scopes:
-        bind(user, cast.elsewhere.organization.account if more == "another account" else scopes[more], RoleName.MEMBER)
+    if more == "organization":
+        bind(user, cast.fraud, RoleName.MEMBER)
+    if more == "space":
+        bind(user, cast.production, RoleName.MEMBER)
+    if more == "another account":
+        bind(user, cast.elsewhere.organization.account, RoleName.MEMBER)
     User.objects.filter(pk=user.pk).update(is_staff=more == "operator")
     _later(user)
     link = mode is InviteMode.EMAIL_LINK and more != "account admin"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import sys
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +17,7 @@ import pytest
 from django.db import connection
 from django.test import RequestFactory
 from django.utils import timezone
+from psycopg import pq
 
 from accounts.actors import Actor
 from accounts.bindings import bind_role, predefined, unbind_role
@@ -22,6 +27,8 @@ from accounts.people import deactivate_person, reactivate_person, remove_person
 from accounts.roles import Level, RoleName
 from accounts.tenancy import change_account, change_space, delete_space
 from accounts.wire import encode_id
+from apikeys import decisions, forward_auth, tokens
+from apikeys.cache import NEVER, Memory
 from apikeys.epochs import Epochs
 from apikeys.following import LEASE, Follower, _parameters, settle
 from apikeys.forward_auth import ForwardAuth
@@ -100,6 +107,37 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(psycopg.Cursor, "execute", note)
     return sent
+
+
+@dataclass
+class Wire:
+    """What goes to the database on this thread's connection, read off the wire itself."""
+
+    written: Path
+    _seen: int = 0
+
+    def __call__(self) -> list[str]:
+        """Return the messages sent since this was last called: Parse prepares, Bind and Execute ask."""
+        lines = self.written.read_text("utf-8", "replace").splitlines()
+        new, self._seen = lines[self._seen :], len(lines)
+        return [line.split("\t")[2] for line in new if line.startswith("F\t")]
+
+
+PREPARED = ["Parse", "Sync"]
+ONE_PREPARED_QUERY = ["Bind", "Describe", "Execute", "Sync"]
+
+
+@pytest.fixture
+def wire(tmp_path: Path) -> Iterator[Wire]:
+    """The wire of a connection on which nothing is prepared yet."""
+    connection.close()
+    connection.ensure_connection()
+    server = connection.connection.pgconn
+    with (tmp_path / "wire").open("wb") as file:
+        server.trace(os.dup(file.fileno()))
+        server.set_trace_flags(pq.Trace.SUPPRESS_TIMESTAMPS)
+        yield Wire(tmp_path / "wire")
+        server.untrace()
 
 
 def _in(space: Any, permission: str = "") -> str:
@@ -182,19 +220,86 @@ def test_plain_http_from_elsewhere_is_refused(everybody: Cast, proxy: Proxy, set
     assert proxy(key, HTTP_X_FORWARDED_PROTO="http").status == 403
 
 
-def test_what_was_answered_is_remembered_and_rubbish_asks_nobody(
-    everybody: Cast, proxy: Proxy, asked: list[str]
+def test_a_miss_is_one_prepared_query_and_what_is_remembered_is_none(
+    everybody: Cast, proxy: Proxy, request: pytest.FixtureRequest
 ) -> None:
     key = user_key(everybody.bob, everybody.account).plaintext
-    query = _in(everybody.production, "DATASET_READ")
-    asked.clear()
+    wire: Wire = request.getfixturevalue("wire")
 
-    for _ in range(50):
-        assert proxy(key, query=query).status == 204
-        assert proxy(key, query=_in(everybody.production, "SPACE_DELETE")).status == 403
-        assert proxy("ak-nonsense").status == 401
+    for query, status, first in (
+        ("", 204, PREPARED + ONE_PREPARED_QUERY),
+        (_in(everybody.production, "DATASET_READ"), 204, ONE_PREPARED_QUERY),
+        (_in(everybody.production, "SPACE_DELETE"), 403, ONE_PREPARED_QUERY),
+    ):
+        assert (proxy(key, query=query).status, wire()) == (status, first)
+        for _ in range(20):
+            assert (proxy(key, query=query).status, wire()) == (status, [])
+    for rubbish in ("ak-nonsense", key[:-1], f"{key}x", key.swapcase(), "ak-" + 100_000 * "x"):
+        assert (proxy(rubbish).status, wire()) == (401, [])
+    for status, query in ((401, ""), (400, "space=x"), (400, "permission=FLY"), (400, f"space={10_000 * 'x'}")):
+        assert (proxy(key if query else None, query=query).status, wire()) == (status, [])
+    unknown = tokens.mint().plaintext
+    assert [(proxy(unknown).status, wire()) for _ in range(3)] == [(401, ONE_PREPARED_QUERY), (401, []), (401, [])]
 
-    assert len([one for one in asked if "apikeys_keysecret" in one]) == 2
+
+def test_a_connection_that_is_gone_is_replaced_and_asked_again(everybody: Cast, proxy: Proxy) -> None:
+    keys = [user_key(everybody.bob, everybody.account).plaintext for _ in range(2)]
+    assert proxy(keys[0]).status == 204
+    number = connection.connection.pgconn.backend_pid
+
+    with psycopg.connect(**_parameters(), autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [number])
+
+    assert proxy(keys[1]).status == 204
+    assert connection.connection.pgconn.backend_pid != number
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT generic_plans + custom_plans FROM pg_prepared_statements WHERE name LIKE 'arizekeys_%'")
+        assert cursor.fetchall() == [(1,)]
+
+
+def test_a_statement_that_the_connection_lost_is_prepared_again(everybody: Cast, proxy: Proxy) -> None:
+    keys = [user_key(everybody.bob, everybody.account).plaintext for _ in range(2)]
+    assert proxy(keys[0]).status == 204
+
+    with connection.cursor() as cursor:
+        cursor.execute("DEALLOCATE ALL")  # as behind a pooler that hands out another connection
+
+    assert proxy(keys[1]).status == 204
+
+
+def test_a_database_that_says_nothing_is_not_waited_for(
+    everybody: Cast, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = user_key(everybody.bob, everybody.account).plaintext
+    monkeypatch.setattr(decisions._prepared, "_patience", 0.2)
+
+    with psycopg.connect(**_parameters()) as other:
+        other.execute("LOCK TABLE apikeys_keysecret")
+        assert proxy(key).status == 503
+
+    assert proxy(key).status == 204
+
+
+def test_a_flood_of_rubbish_costs_so_many_queries_and_bytes_and_no_more(
+    everybody: Cast, tmp_path: Path, proxy: Proxy, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.VERIFY_GUESSES = 10
+    monkeypatch.setattr(forward_auth, "MOST_REFUSALS", 8)
+    strict = Proxy(ForwardAuth(proxy.epochs, Limiter(tmp_path / "strict"), Uses()), proxy.epochs, Uses())
+    asked = "SELECT coalesce(sum(generic_plans + custom_plans), 0) FROM pg_prepared_statements"
+    with connection.cursor() as cursor:
+        cursor.execute(asked)
+        before = int(cursor.fetchone()[0])
+        started = time.monotonic()
+
+        told = [strict(tokens.mint().plaintext).status for _ in range(300)]
+
+        most = 20 + 10 * (time.monotonic() - started) + 1
+        cursor.execute(asked)
+        assert 20 <= int(cursor.fetchone()[0]) - before == told.count(401) <= most
+    assert told.count(401) + told.count(429) == 300
+    assert len(strict.door._refusals) <= 8
+    assert len(strict.door._answers) == 0
 
 
 def test_a_connection_that_was_lost_is_replaced(everybody: Cast, proxy: Proxy) -> None:
@@ -365,6 +470,29 @@ def test_the_memory_is_bounded(everybody: Cast, proxy: Proxy, monkeypatch: pytes
         proxy(key, query=_in(everybody.production, permission))
 
     assert len(memory) == 3
+
+
+def test_the_memory_is_bounded_in_bytes(proxy: Proxy) -> None:
+    memory: Memory[bytes] = Memory(proxy.epochs, most=20_000, most_bytes=3 * 2**20, size=sys.getsizeof)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(6_000):
+            answer, things = bytes(number % 2_000), [f"{kind}:{number}" for kind in ("key", "user", "account", "space")]
+            found = (answer, things, NEVER)
+            memory.learn(memory.name(str(number)), lambda found=found: found)  # type: ignore[misc]  # of this turn
+        held = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+    assert 500 < len(memory) < 6_000
+    assert 2 * 2**20 < memory.bytes_held <= 3 * 2**20
+    assert held <= memory.bytes_held  # what it says it holds is no less than what it does
+    assert memory.recall(memory.name("0")) is None
+    assert memory.recall(memory.name("5999")) == bytes(1_999)
+    memory.forget_all()
+    assert (len(memory), memory.bytes_held) == (0, 0)
 
 
 def test_uses_are_counted_and_written_together(everybody: Cast, proxy: Proxy, asked: list[str]) -> None:
