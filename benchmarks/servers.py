@@ -109,8 +109,8 @@ def load(
         rate=said["requests"] / said["seconds"],
         p50=said["p50"],
         p99=said["p99"],
-        server_cpu=(after[0] - before[0]) * per_request,
-        database_cpu=(after[1] - before[1]) * per_request,
+        server_cpu=_between(before[0], after[0]) * per_request,
+        database_cpu=_between(before[1], after[1]) * per_request,
     )
 
 
@@ -150,14 +150,18 @@ def _databases(cluster: Path) -> list[psutil.Process]:
     return [postmaster, *postmaster.children(recursive=True)]
 
 
-def _cpu(processes: list[psutil.Process]) -> float:
-    """Return the seconds of processor that processes have used, each as finely as the kernel counts."""
-    used = 0.0
+def _cpu(processes: list[psutil.Process]) -> dict[Path, float]:
+    """Return the seconds of processor that each thread has used, as finely as the kernel counts."""
+    used = {}
     for process in processes:
-        with contextlib.suppress(OSError):
-            for thread in Path(f"/proc/{process.pid}/task").iterdir():
-                used += int((thread / "schedstat").read_text().split()[0]) / 1e9
+        for thread in Path(f"/proc/{process.pid}/task").glob("*"):
+            with contextlib.suppress(OSError):  # it has ended
+                used[thread] = int((thread / "schedstat").read_text().split()[0]) / 1e9
     return used
+
+
+def _between(before: dict[Path, float], after: dict[Path, float]) -> float:
+    return sum(used - before.get(thread, 0.0) for thread, used in after.items())
 
 
 def clean_environment() -> dict[str, str]:
