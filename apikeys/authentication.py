@@ -148,7 +148,7 @@ def operation_of(request: HttpRequest) -> Operation:
     route = request.resolver_match.route if request.resolver_match else request.path.lstrip("/")
     route = _PARAMETER.sub(r"{\1}", route)
     text = "" if kind == "QUERY" else _legible(request.body.decode("utf-8", "replace"))[:_KEPT_OF_BODY]
-    return Operation(kind=kind, name=f"{request.method} /{route}", text=text.replace("\x00", ""))
+    return Operation(kind=kind, name=f"{request.method} /{route}", text=text)
 
 
 def _legible(body: str) -> str:
