@@ -114,9 +114,10 @@ def ensure_invited(actor: Actor, *, email: str, name: str, role: Role, mode: Inv
         return invite_person(actor, email=email, name=name, role=role, mode=mode, at=at)
     if status_of(user, at) is Status.INVITED:
         return Invitation(user=user, needs_password=True, is_new=False)
-    user.name = clean_name(name)
+    was, user.name = user.name, clean_name(name)
+    renamed: dict[str, Any] = {"name": {"before": was, "after": user.name}} if was != user.name else {}
     password = _reinvite(user, mode, at)
-    record(actor, Tag.PERSON_INVITED, user, at=at, again=True, role=role.name, mode=mode.value)
+    record(actor, Tag.PERSON_INVITED, user, at=at, again=True, role=role.name, mode=mode.value, **renamed)
     grant(actor, user=user, role=role, scope=account, at=at)
     return Invitation(user=user, needs_password=True, temporary_password=password)
 
