@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -128,7 +129,15 @@ def _without_secret(endpoint: Endpoint, response: Response) -> Any:
 def _fingerprint(endpoint: Endpoint, request: Request) -> bytes:
     account = endpoint.actor.require_account().pk
     asked = f"{account} {request.method} {request._request.get_full_path()}\n".encode()
-    return hashlib.sha256(asked + body_of(request._request)).digest()
+    return hashlib.sha256(asked + _canonical(body_of(request._request))).digest()
+
+
+def _canonical(body: bytes) -> bytes:
+    """Return one spelling of a JSON body: white space and the order of properties make no other request."""
+    try:
+        return json.dumps(json.loads(body), sort_keys=True).encode()
+    except (ValueError, RecursionError):
+        return body
 
 
 def path_id(text: str, type_name: str) -> int:

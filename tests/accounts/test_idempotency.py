@@ -197,3 +197,19 @@ def test_mail_goes_out_when_nobody_waits_any_more_and_its_failure_changes_no_ans
     assert _once(api, cast.alice, f"/v2/users/{bob}/reset-password", None, "three") == (204, {})
 
     assert WatchedMail.held == [False] * 4
+
+
+@pytest.mark.django_db
+def test_another_spelling_of_the_same_json_is_the_same_request(cast: Cast, api: Api) -> None:
+    key = api.key_of(cast.alice)
+    headers = {"authorization": f"Bearer {key}", "idempotency-key": "try-1"}
+    bodies = (
+        '{"name": "Sales", "description": "ü"}',
+        '{ "description":"\\u00fc",\n"name":"Sales"}',
+        '{"name": "Sales"}',
+    )
+
+    answers = [Client().post(ORGANIZATIONS, body, content_type="application/json", headers=headers) for body in bodies]
+
+    assert [answer.status_code for answer in answers] == [201, 201, 422]
+    assert answers[0].json() == answers[1].json()
