@@ -72,7 +72,7 @@ def record(
     at: datetime | None = None,
     **details: Any,
 ) -> AuditEvent:
-    """Append one event in the current transaction. Key text in any detail is taken out first.
+    """Append one event in the current transaction. Key text in any part is taken out first, and what cannot be stored.
 
     The database fastens it to the account's event before it, and until the transaction ends whoever records in the same
     account waits. So lock what has to be locked, people and keys above all, before the first event: somebody may hold
@@ -97,7 +97,7 @@ def record(
         target_id=target.pk if target is not None else None,
         target_label=redact_text(str(target))[:600] if target is not None else "",
         operation_type=actor.operation.kind,
-        operation_name=actor.operation.name[:255],
+        operation_name=redact_text(actor.operation.name)[:255],
         operation_text=redact_text(actor.operation.text),
         variables=redact(actor.operation.variables),
         details=redact(details),
@@ -107,15 +107,21 @@ def record(
 def record_refusal(actor: Actor, tag: Tag, refusal: DomainError, **details: Any) -> None:
     """Append that the actor was refused something. The very same refusal is told once a minute, with its number.
 
-    Without that, whoever may call at all could fill the log by repeating what they may not.
+    Without that, whoever may call at all could fill the log by repeating what they may not. One that could not be
+    recorded counts as not told.
     """
     refusal.noted = True
     account, user = (row.pk if row else None for row in (actor.account, actor.user))
-    times = unsaid(tag, account, user, actor.key_id, actor.door, refusal.code, refusal.detail)
+    what = (tag, account, user, actor.key_id, actor.door, refusal.code, refusal.detail)
+    times = unsaid(*what)
     if times > 1:
         details["times"] = times
     if times:
-        record(actor, tag, refused=True, reason=refusal.code, said=refusal.detail, **details)
+        try:
+            record(actor, tag, refused=True, reason=refusal.code, said=refusal.detail, **details)
+        except Exception:
+            _refusals.take_back(what, times)
+            raise
 
 
 def unsaid(tag: Tag, *what: Hashable) -> int:

@@ -209,11 +209,14 @@ def grant(actor: Actor, *, user: User, role: Role, scope: Scope, at: datetime) -
     before.permission = role.permission
     fields = ["permission", "updated_at"]
     if isinstance(before, AccountBinding):
+        was_developer = before.is_developer
         # A new account role brings its own default (contract rest-v2 §14.3); an admin may change it afterwards.
         before.is_developer = role.name in DEVELOPER_BY_DEFAULT
         fields.append("is_developer")
     before.save(update_fields=fields)
     record(actor, Tag.ROLE_CHANGED, user, at=at, role=role.name, before=was, **_where(scope))
+    if isinstance(before, AccountBinding) and before.is_developer != was_developer:
+        record(actor, Tag.DEVELOPER_CHANGED, user, at=at, before=was_developer, after=before.is_developer)
     return before
 
 
@@ -265,6 +268,22 @@ def withdraw(actor: Actor, *, user: User, scope: Scope, at: datetime) -> None:
         for binding in queryset.order_by("pk"):
             record(actor, Tag.ROLE_WITHDRAWN, user, at=at, role=binding.role.name, **_where(binding.content_object))
             binding.delete()
+
+
+def bindings_within(scope: Organization | Space) -> list[QuerySet[Binding]]:
+    """Return everybody's roles at a scope and below it, outermost first: what goes when the scope is deleted."""
+    if isinstance(scope, Space):
+        tables: list[QuerySet[Any]] = [SpaceBinding.objects.filter(content_object=scope)]
+    else:
+        spaces = SpaceBinding.objects.filter(content_object__organization=scope)
+        tables = [OrganizationBinding.objects.filter(content_object=scope), spaces]
+    return [rows.select_related("user", "permission__role", "content_object").order_by("pk") for rows in tables]
+
+
+def described(binding: Binding) -> dict[str, Any]:
+    """Say for an event who held what where: the row itself may be about to go."""
+    where = _where(binding.content_object)
+    return {"user": str(binding.user), "user_id": binding.user_id, "role": binding.role.name, **where}
 
 
 @verb(Tag.DEVELOPER_CHANGED)

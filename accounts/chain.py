@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from django.db.models import CharField, Expression, F, Func, QuerySet, TextField, Value
@@ -126,6 +126,20 @@ def check(account_id: int | None, *, expected: set[Head] | None = None) -> Repor
         good = Head(link.position, link.hash)
         looked_for.discard(good)
     return Report(account_id, _name(account_id), good, _end_broken(good, end) or _behind_the_end(account_id))
+
+
+def walk(account: Account | None = None, *, expected: set[Head] | None = None) -> Iterator[Report]:
+    """Check one account's chain after the other, or only one: those that are there, and those that have to be.
+
+    An account's creation is its first event, so that one without any has lost its log, end and all.
+    """
+    # Looked up before the chains: an account and its first event are committed together.
+    have_begun = {account.pk} if account else set(Account.objects.values_list("pk", flat=True))
+    for number in sorted({*have_begun, *chains(account)}, key=lambda number: number or _INSTALLATION):
+        report = check(number, expected=expected)
+        if number in have_begun and report.fault is None and report.good.position == 0:
+            report = replace(report, fault=Fault(1, "the whole log of this account is missing, and where it ended"))
+        yield report
 
 
 def fingerprint(texts: Sequence[str | None]) -> bytes:

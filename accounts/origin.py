@@ -1,4 +1,4 @@
-"""Where a request came from, believing only as many proxies as the operator has put in front."""
+"""Where a request came from, believing only as many proxies as the operator has put in front, and what it carries."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 
 
@@ -53,6 +54,17 @@ def came_privately(meta: Mapping[str, Any]) -> bool:
         return False
     peer = meta.get("REMOTE_ADDR", "")
     return peer == "127.0.0.1" or _is_loopback(peer)
+
+
+def body_of(request: HttpRequest) -> bytes:
+    """Return what a request carries, for looking at it beside what it is for; nothing where it is more than is read.
+
+    Whether that matters, the operation says: one that has no body never gets to know.
+    """
+    try:
+        return request.body
+    except RequestDataTooBig:
+        return b""
 
 
 def _is_loopback(address: str) -> bool:

@@ -117,6 +117,7 @@ def ensure_invited(actor: Actor, *, email: str, name: str, role: Role, mode: Inv
         return invite_person(actor, email=email, name=name, role=role, mode=mode, at=at)
     if status_of(user, at) is Status.INVITED:
         return Invitation(user=user, needs_password=True, is_new=False)
+    was = user.name
     if may_be_replaced(actor, user):
         user.name = clean_name(name)
     elif mode is InviteMode.TEMPORARY_PASSWORD or not _is(user, role, account):
@@ -124,8 +125,9 @@ def ensure_invited(actor: Actor, *, email: str, name: str, role: Role, mode: Inv
             f"{user.email} was invited before and has more by now than you can give. "
             "Send the invitation again as it was, by mail, or ask an account admin."
         )
+    renamed: dict[str, Any] = {"name": {"before": was, "after": user.name}} if was != user.name else {}
     password = _reinvite(user, mode, at)
-    record(actor, Tag.PERSON_INVITED, user, at=at, again=True, role=role.name, mode=mode.value)
+    record(actor, Tag.PERSON_INVITED, user, at=at, again=True, role=role.name, mode=mode.value, **renamed)
     grant(actor, user=user, role=role, scope=account, at=at)
     return Invitation(user=user, needs_password=True, temporary_password=password)
 

@@ -1,8 +1,9 @@
-"""Keeps key text out of everything that is written down: log lines, audit details, tracebacks."""
+"""Keeps key text out of everything that is written down: log lines, audit details, tracebacks. And what cannot be."""
 
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -11,22 +12,24 @@ from typing import Any
 # still gives the key away.
 KEY_PATTERN = re.compile(r"ak-[0-9A-Za-z]{20,}")
 _REDACTED = "ak-[redacted]"
+# What JSON and command lines can hold and no column of PostgreSQL takes: NUL, and half of a pair of surrogates.
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 def redact_text(text: str) -> str:
-    """Return the text with everything that looks like an API key taken out."""
-    return KEY_PATTERN.sub(_REDACTED, text)
+    """Return the text with everything that looks like an API key taken out, and as something that can be stored."""
+    return KEY_PATTERN.sub(_REDACTED, _UNSTORABLE.sub("\ufffd", text))
 
 
 def redact(value: Any) -> Any:
-    """Return a copy of a JSON-like value with key text taken out of every string in it."""
+    """Return a copy of a JSON-like value with every string in it cleaned, and no number that JSON does not know."""
     if isinstance(value, str):
         return redact_text(value)
     if isinstance(value, Mapping):
         return {redact_text(str(name)): redact(item) for name, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [redact(item) for item in value]
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     return redact_text(str(value))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -32,6 +33,13 @@ class Repeats:
             self._told[what] = (now, 0)
             self._told.move_to_end(what)
             return since + 1
+
+    def take_back(self, what: Hashable, times: int) -> None:
+        """Count as not told what could not be told after all: the next time speaks of those as well."""
+        with self._lock:
+            _, since = self._told.get(what, (0.0, 0))
+            self._told[what] = (-math.inf, since + times)
+            self._told.move_to_end(what, last=False)
 
     def forget(self) -> None:
         """Start afresh: for tests, which share one process."""

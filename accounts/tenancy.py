@@ -7,7 +7,7 @@ from typing import Any
 
 from accounts.actors import Actor
 from accounts.audit import Tag, record
-from accounts.bindings import grant, predefined
+from accounts.bindings import bindings_within, described, grant, predefined
 from accounts.changes import change, clean_name, given, require_operator, save_new
 from accounts.errors import Conflict, Forbidden
 from accounts.models import Account, Organization, Space, User
@@ -18,6 +18,9 @@ from accounts.signals import Consequences, deletion_considered, scope_leaving
 from accounts.standing import standing_of
 from accounts.verbs import verb
 from accounts.vocabulary import Permission
+
+# How many of the roles that go with a scope its event names one by one: it is one row, and is read as one.
+_ROLES_NAMED = 500
 
 
 @verb(Tag.ACCOUNT_CREATED)
@@ -234,6 +237,17 @@ def consequences_of_deletion(scope: Organization | Space, *, at: datetime) -> Co
 
 
 def _delete(actor: Actor, tag: Tag, scope: Organization | Space, at: datetime, **told: Any) -> None:
+    told |= _withdrawn_with(scope)
     scope_leaving.send(sender=type(scope), actor=actor, scope=scope, at=at)
     record(actor, tag, scope, at=at, **told)
     scope.delete()
+
+
+def _withdrawn_with(scope: Organization | Space) -> dict[str, Any]:
+    """Name the roles that go with a scope, up to a number, and say how many there are beyond it."""
+    named: list[dict[str, Any]] = []
+    total = 0
+    for rows in bindings_within(scope):
+        named += [described(binding) for binding in rows[: _ROLES_NAMED - len(named)]]
+        total += rows.count()
+    return {"withdrawn": named} | ({"withdrawn_beyond": total - len(named)} if total > len(named) else {})

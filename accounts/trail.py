@@ -66,6 +66,7 @@ _REASONS = {
 }
 _KINDS = {"USER": "User key", "SERVICE": "Service key"}
 _FEW = 200
+_ROLES_TOLD = 20  # the rest of those that went with a scope is in exports
 _SWITCHES = frozenset({"developer_access_locked"})
 # Tags of what changes nothing but the trail itself.
 _READING = (Tag.AUDIT_EXPORTED.value, Tag.KEYS_EXPORTED.value)
@@ -310,6 +311,7 @@ def facts(event: AuditEvent) -> Iterator[tuple[str, str]]:
                 yield _word(name), f"{_value(name, before.get(name))} → {_value(name, after[name])}"
     elif after is not None:
         yield "Changed", f"{_onoff(before)} → {_onoff(after)}"
+    yield from _withdrawn(details.pop("withdrawn", None), details.pop("withdrawn_beyond", 0))
     yield from _places(details.pop("organizations", None))
     details.pop("bot", None)
     for name, value in details.items():
@@ -322,6 +324,15 @@ def _places(organizations: Any) -> Iterator[tuple[str, str]]:
         yield "Organization", f"{organization['name']}: {_role('ORGANIZATION', organization['role'])}"
         for space in organization.get("spaces", ()):
             yield "Space", f"{space['name']}: {_role('SPACE', space['role'])}"
+
+
+def _withdrawn(roles: Any, beyond: int) -> Iterator[tuple[str, str]]:
+    roles = roles or []
+    for one in roles[:_ROLES_TOLD]:
+        yield "Role withdrawn", f"{one['user']}: {_role(one['level'], one['role'])} in “{one['scope']}”"
+    more = len(roles) - _ROLES_TOLD + beyond if len(roles) > _ROLES_TOLD else beyond
+    if more:
+        yield "Roles withdrawn", f"and {more} more"
 
 
 def _role(level: str, name: Any) -> str:
@@ -351,6 +362,8 @@ def _value(name: str, value: Any) -> str:
         return _moment(str(value))
     if isinstance(value, bool):
         return _onoff(value) if name in _SWITCHES else ("yes" if value else "no")
+    if isinstance(value, Mapping) and set(value) == {"before", "after"}:
+        return f"{_value(name, value['before'])} → {_value(name, value['after'])}"
     if isinstance(value, Mapping):
         return ", ".join(f"{_word(str(part)).lower()} {_value(str(part), item)}" for part, item in value.items())
     if isinstance(value, list):

@@ -18,7 +18,7 @@ from accounts.actors import Actor, Door, Operation
 from accounts.afterwards import afterwards
 from accounts.audit import Tag, record_refusal
 from accounts.models import User
-from accounts.origin import client_ip
+from accounts.origin import body_of, client_ip
 from accounts.redaction import KEY_PATTERN
 from apikeys.attempts import at_the_api, opened
 from apikeys.errors import DeveloperAccessLocked, InvalidKey, MalformedKey, TooOften, UnsafeRequest
@@ -140,7 +140,7 @@ def refuse_misplaced_key(request: HttpRequest, door: Door) -> None:
         "cookie": request.META.get("HTTP_COOKIE", ""),
     }
     if request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        places["form body"] = request.body.decode("utf-8", "replace")
+        places["form body"] = body_of(request).decode("utf-8", "replace")
     for where, text in places.items():
         found = _key_in(text)
         if found is None:
@@ -180,8 +180,8 @@ def operation_of(request: HttpRequest) -> Operation:
     kind = "QUERY" if request.method in _READING else "MUTATION"
     route = request.resolver_match.route if request.resolver_match else request.path.lstrip("/")
     route = _PARAMETER.sub(r"{\1}", route)
-    text = "" if kind == "QUERY" else _legible(request.body.decode("utf-8", "replace"))[:_KEPT_OF_BODY]
-    return Operation(kind=kind, name=f"{request.method} /{route}", text=text.replace("\x00", ""))
+    text = "" if kind == "QUERY" else _legible(body_of(request).decode("utf-8", "replace"))[:_KEPT_OF_BODY]
+    return Operation(kind=kind, name=f"{request.method} /{route}", text=text)
 
 
 def _legible(body: str) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from accounts.actors import Actor
+from accounts.audit import Tag, record
+from accounts.bindings import bindings_within, described
 from accounts.models import Account, Organization, Space, User
 from accounts.signals import Consequences
 from apikeys.errors import MalformedKey
@@ -34,9 +36,16 @@ def on_considering(*, user: User, account: Account, at: datetime, **_: Any) -> C
 
 
 def on_scope_leaving(*, actor: Actor, scope: Organization | Space, at: datetime, **_: Any) -> None:
-    """Revoke the service keys that would be left without any space; others only lose this one."""
+    """Revoke the service keys that would be left without any space; others only lose this one, and it is recorded."""
     because = f"the {scope._meta.verbose_name} it was for was deleted"
     revoke_keys(actor, bound_only_at(scope), at=at, because=because)
+    keys = {key.owner_id: key for key in bound_at(scope).filter(revoked_at__isnull=True).order_by("pk")}
+    lost: dict[int, list[dict[str, Any]]] = {bot: [] for bot in keys}
+    for rows in bindings_within(scope):
+        for binding in rows.filter(user__in=keys):
+            lost[binding.user_id].append(described(binding))
+    for bot, key in keys.items():
+        record(actor, Tag.ROLE_WITHDRAWN, key, at=at, withdrawn=lost[bot], because=because)
 
 
 def on_considering_deletion(*, scope: Organization | Space, at: datetime, **_: Any) -> Consequences:

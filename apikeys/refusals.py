@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import InterfaceError, InternalError, OperationalError, ProgrammingError, connection
 
 from accounts.actors import Actor, Door, Operation
 from accounts.audit import Tag, record
@@ -26,6 +26,8 @@ logger = logging.getLogger("apikeys.refusals")
 INTERVAL_SECONDS = 15 * 60
 FLUSH_SECONDS = 10.0
 _MOST_WAITING = 1_000
+# What lies with the database, and may be over the next time. Everything else lies with what was to be written.
+_PASSING = (OperationalError, InterfaceError, InternalError, ProgrammingError)
 
 # The secret was not the key's, so that whoever presented it need not have anything to do with the key.
 _GUESSED = frozenset({Reason.WRONG_SECRET, Reason.NO_PEPPER})
@@ -83,15 +85,17 @@ def note_refusal(
 
 
 def flush() -> None:
-    """Write what waits into the audit logs of the keys' accounts."""
+    """Write what waits into the audit logs of the keys' accounts. What nobody could write stops nothing behind it."""
     while _waiting:
         refused = _waiting.popleft()
         try:
             _tell(refused)
-        except (DatabaseError, InterfaceError) as error:
+        except _PASSING as error:
             _waiting.appendleft(refused)
             logger.warning("Refused keys could not be recorded, and are kept: %s", type(error).__name__)
             return
+        except Exception:
+            logger.exception("That key %s was refused could not be recorded, and is left out.", refused.key_id)
 
 
 def flush_for_ever(ended: threading.Event) -> None:

@@ -396,6 +396,31 @@ def test_bodies_are_bounded(cast: Cast, client: Client, settings: Settings) -> N
     assert body["error_code"] == "content_too_large"
 
 
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded"])
+def test_what_has_no_body_reads_none_however_large(cast: Cast, client: Client, settings: Settings, kind: str) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000
+    headers = _bearer(user_key(cast.alice, cast.account)) | {"idempotency-key": "try-1"}
+    key, bob = encode_id("ApiKey", user_key(cast.bob, cast.account).key.pk), encode_id("User", cast.bob.pk)
+    organization = encode_id("Organization", cast.fraud.pk)
+
+    for method, address, status in (
+        ("PUT", f"{LIST}/{key}/revoke", 204),
+        ("POST", f"/v2/users/{bob}/reset-password", 204),
+        ("DELETE", f"/v2/organizations/{organization}", 204),
+    ):
+        answer = client.generic(method, address, b"x" * 1_001, content_type=kind, headers=headers)
+        assert answer.status_code == status, (address, answer.content)
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded"])
+def test_a_body_too_large_hides_no_bad_key(cast: Cast, client: Client, settings: Settings, kind: str) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000
+    headers, more = _bearer(user_key(cast.alice, cast.account)), b"x" * 1_001
+
+    for header, status in ((headers, 413), ({"authorization": "Bearer ak-none"}, 401)):
+        assert client.generic("POST", LIST, more, content_type=kind, headers=header).status_code == status
+
+
 def test_errors_point_at_what_is_wrong_without_repeating_it(cast: Cast, client: Client) -> None:  # security 24
     new = user_key(cast.bob, cast.account)
     body = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -19,6 +20,7 @@ from accounts.audit import Tag, record_refusal
 from accounts.errors import DomainError, Invalid
 from accounts.idempotency import Answer, answer_once
 from accounts.models import Organization, Space
+from accounts.origin import body_of
 from accounts.paging import Page
 from accounts.rest.describe import EndpointSchema
 from accounts.rest.problems import Fault, Malformed
@@ -88,8 +90,18 @@ class Endpoint(APIView):
 
         Raises:
             Malformed: not of that shape.
+            RequestDataTooBig: more than is read.
         """
-        return cleaned(shape, self.request.data or {})
+        return cleaned(shape, self.sent() or {})
+
+    def sent(self) -> Any:
+        """Return what was sent, as it is. Only what asks reads a body: operations without one ignore any.
+
+        Raises:
+            RequestDataTooBig: more than is read.
+        """
+        _ = self.request._request.body  # through Django, which bounds what it reads; DRF alone would read on for ever
+        return self.request.data
 
 
 def _once(post: Callable[..., Response]) -> Callable[..., Response]:
@@ -117,7 +129,15 @@ def _without_secret(endpoint: Endpoint, response: Response) -> Any:
 def _fingerprint(endpoint: Endpoint, request: Request) -> bytes:
     account = endpoint.actor.require_account().pk
     asked = f"{account} {request.method} {request._request.get_full_path()}\n".encode()
-    return hashlib.sha256(asked + request._request.body).digest()
+    return hashlib.sha256(asked + _canonical(body_of(request._request))).digest()
+
+
+def _canonical(body: bytes) -> bytes:
+    """Return one spelling of a JSON body: white space and the order of properties make no other request."""
+    try:
+        return json.dumps(json.loads(body), sort_keys=True).encode()
+    except (ValueError, RecursionError):
+        return body
 
 
 def path_id(text: str, type_name: str) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.decorators import method_decorator
@@ -114,7 +116,7 @@ class UserList(Endpoint):
         if not invitation.is_new:
             return Response(answer)
         if mode is InviteMode.EMAIL_LINK and invitation.needs_password:
-            mail.send_invitation(self.actor, invitation.user, base_url=request.build_absolute_uri("/"))
+            _send_invitation(self, invitation.user)
         answer["invite_mode"] = mode.value
         response = Response(answer, status=201)
         if invitation.temporary_password is not None:
@@ -213,7 +215,7 @@ class InvitationResend(Endpoint):
             user = resend_invitation(self.actor, user=user, at=timezone.now())
         except NotAllowed as refusal:  # contract rest-v2 §6: 400
             raise Incompatible(refusal.detail) from refusal
-        mail.send_invitation(self.actor, user, base_url=request.build_absolute_uri("/"))
+        _send_invitation(self, user)
         return Response(status=204)
 
 
@@ -239,8 +241,21 @@ class PasswordReset(Endpoint):
             user = offer_password_reset(self.actor, user=user, at=timezone.now())
         except NotAllowed as refusal:  # contract rest-v2 §6: 400
             raise Incompatible(refusal.detail) from refusal
-        mail.send_reset(user, base_url=request.build_absolute_uri("/"))
+        base_url = request.build_absolute_uri("/")
+        _after_commit(lambda: mail.send_reset(user, base_url=base_url))
         return Response(status=204)
+
+
+def _send_invitation(endpoint: Endpoint, user: User) -> None:
+    actor, base_url = endpoint.actor, endpoint.request.build_absolute_uri("/")
+    _after_commit(lambda: mail.send_invitation(actor, user, base_url=base_url))
+
+
+def _after_commit(send: Callable[[], object]) -> None:
+    """Mail once nothing is held any more: under an Idempotency-Key the request is one transaction, and with it the
+    account waits. Without one that is now. A mail that fails changes no answer: what it is about has happened.
+    """
+    transaction.on_commit(send, robust=True)
 
 
 def _people(rows: QuerySet[AccountBinding], query: dict[str, Any]) -> QuerySet[AccountBinding]:

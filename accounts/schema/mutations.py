@@ -180,8 +180,8 @@ class AccountMutations:
             description=input.description,
             is_private=input.private,
             ml_models_enabled=input.ml_models_enabled,
-            gradient_start_color=input.gradient_start_color,
-            gradient_end_color=input.gradient_end_color,
+            gradient_start_color=_color(input.gradient_start_color, "gradientStartColor"),
+            gradient_end_color=_color(input.gradient_end_color, "gradientEndColor"),
             at=info.context.at,
         )
         return UpdateSpaceMutationPayload(space=types.one_space(space), client_mutation_id=input.client_mutation_id)
@@ -242,6 +242,10 @@ def one_line(text: str, field: str) -> str:
     if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
         raise Invalid("Control characters are not allowed here.", field=field)
     return text
+
+
+def _color(text: str | None, field: str) -> str | None:
+    return None if text is None else one_line(text, field)
 
 
 def _space(actor: Actor, wire_id: str) -> Space:

@@ -148,7 +148,7 @@ class KeyList(KeyEndpoint):
     def post(self, request: Request) -> Response:
         """Create a user key or a service key, as the body's ``key_type`` says."""
         at = timezone.now()
-        body = self.body(_body_for(request.data))
+        body = self.body(_body_for(self.sent()))
         if body["key_type"] == KeyKind.USER:
             new = create_user_key(self.actor, **_common(body), at=at)
             return self._shown(UserKeyOut(new.key, context={"at": at}).data, new, status=201)

@@ -348,3 +348,18 @@ def test_a_role_widened_meanwhile_is_not_handed_out_unseen(cast: Cast) -> None:
 
     with pytest.raises(Escalation):
         bind_role(cast.actor(cast.bob), user=cast.charlie, role=read_before, scope=cast.production, at=timezone.now())
+
+
+def test_a_role_that_brings_another_developer_access_says_so(cast: Cast) -> None:
+    assert AccountBinding.objects.get(user=cast.bob).is_developer
+
+    _bind(cast, cast.alice, cast.bob, Level.ACCOUNT, RoleName.MEMBER_UI_ONLY, cast.account)
+    _bind(cast, cast.alice, cast.bob, Level.ACCOUNT, RoleName.MEMBER, cast.account)
+
+    told = [(event.tag, event.details["before"], event.details.get("after")) for event in AuditEvent.objects.all()]
+    assert sorted(told, key=str) == [
+        ("developer:change", False, True),
+        ("developer:change", True, False),
+        ("role:change", "MEMBER", None),
+        ("role:change", "MEMBER_UI_ONLY", None),
+    ]

@@ -15,8 +15,9 @@ from django.utils import timezone
 
 from accounts.actors import Actor, Door, Operation
 from accounts.audit import Tag, record
-from accounts.chain import BEGINNING, COLUMNS, Head, chains, check
+from accounts.chain import BEGINNING, COLUMNS, Head, chains, check, walk
 from accounts.models import Account, AuditChain, AuditEvent, User
+from accounts.tenancy import create_account
 from accounts.wire import encode_id
 from tests.cast import Cast
 from tests.factories import AccountFactory
@@ -192,13 +193,16 @@ def test_those_written_before_there_was_a_chain_are_chained(cast: Cast, tamper: 
 
 
 def test_an_untouched_log_verifies(cast: Cast) -> None:
+    other = cast.elsewhere.organization.account
     write(cast.account, 3)
     head = write(cast.account)
     own = write(None)
+    first = write(other)
 
     assert verify() == (
         f"the installation: 1 event, unbroken. Head 1:{bytes(own.hash).hex()}\n"
         f"Acme AI: 4 events, unbroken. Head 4:{bytes(head.hash).hex()}\n"
+        f"{other.name}: 1 event, unbroken. Head 1:{bytes(first.hash).hex()}\n"
     )
     assert verify("--account", "Acme AI") == f"Acme AI: 4 events, unbroken. Head 4:{bytes(head.hash).hex()}\n"
 
@@ -309,6 +313,31 @@ def test_all_events_deleted_are_missed(cast: Cast, tamper: Callable[..., None]) 
     assert found(cast) == (1, "the end is cut off: 2 events are missing")
 
 
+def test_a_log_gone_together_with_its_end_is_missed(db: None, tamper: Callable[..., None]) -> None:
+    """Every account has at least the event that made it."""
+    made: dict[str, Any] = {
+        "admin_email": "ann@example.com",
+        "admin_name": "Ann",
+        "password": None,
+        "at": timezone.now(),
+    }
+    account, _ = create_account(Actor.from_command(None), name="Acme AI", **made)
+    assert "Acme AI: 2 events, unbroken" in verify()
+
+    tamper("DELETE FROM accounts_auditevent WHERE account_id = %s", account.pk)
+    tamper("DELETE FROM accounts_auditchain WHERE chain = %s", account.pk)
+
+    for arguments in ((), ("--account", "Acme AI")):
+        said = complaint(*arguments)
+        assert "Acme AI: broken after 0 events." in said
+        assert "Position 1: the whole log of this account is missing, and where it ended." in said
+
+
+def test_no_account_no_log(db: None) -> None:
+    assert [*walk()] == []
+    assert "unbroken" not in verify()
+
+
 def test_two_events_swapped_are_named(cast: Cast, tamper: Callable[..., None]) -> None:
     write(cast.account, 5)
 
@@ -376,7 +405,7 @@ def test_a_chain_rewritten_whole_is_found_by_its_noted_head(cast: Cast, tamper: 
     write(cast.account, 2)
     noted = Head(3, bytes(write(cast.account).hash))
     write(cast.account)
-    assert f"Head {check(cast.account.pk).good}" in verify("--expect", str(noted))
+    assert f"Head {check(cast.account.pk).good}" in verify("--account", "Acme AI", "--expect", str(noted))
 
     tamper("DELETE FROM accounts_auditevent WHERE account_id = %s AND position >= 3", cast.account.pk)
     tamper(
@@ -387,7 +416,7 @@ def test_a_chain_rewritten_whole_is_found_by_its_noted_head(cast: Cast, tamper: 
     write(cast.account, 5)
 
     assert check(cast.account.pk).fault is None
-    assert f"Not found: {noted}. " in complaint("--expect", str(noted))
+    assert f"Not found: {noted}. " in complaint("--account", "Acme AI", "--expect", str(noted))
 
 
 def test_a_noted_head_of_another_account_does_not_count(cast: Cast) -> None:

@@ -169,7 +169,7 @@ def test_ordinary_work_goes_on_under_that_role(cast_served: Cast) -> None:
     assert new.key.pk
     assert [check(number).fault for number in chains()] == [None] * len(chains())
     out = StringIO()
-    call_command("verifyaudit", stdout=out)
+    call_command("verifyaudit", "--account", cast.account.name, stdout=out)
     assert "unbroken" in out.getvalue()
 
 

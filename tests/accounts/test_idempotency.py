@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from django.db import connections
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db import connection, connections
 from django.test import Client
 from django.utils import timezone
 
@@ -164,3 +165,52 @@ def test_two_at_the_same_moment_are_one() -> None:
     assert [status for status, _ in answers] == [201] * 4
     assert len({body["id"] for _, body in answers}) == 1
     assert Organization.objects.filter(name="Sales").count() == 1
+
+
+class WatchedMail(BaseEmailBackend):
+    """A mail server that looks whether somebody is kept waiting, and then fails."""
+
+    taken: ClassVar[list[tuple[str, bool]]] = []
+
+    def send_messages(self, messages: Any) -> int:
+        """Take the mail, and fail."""
+        self.taken.extend((message.to[0], connection.in_atomic_block) for message in messages)
+        raise ConnectionRefusedError
+
+
+@pytest.mark.django_db(transaction=True)
+def test_mail_goes_out_when_nobody_waits_any_more_and_its_failure_changes_no_answer(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.EMAIL_BACKEND = f"{__name__}.{WatchedMail.__name__}"
+    monkeypatch.setattr(WatchedMail, "taken", [])
+    cast = assemble()
+    api = Api(cast)
+    ann = {"name": "Ann", "email": "a@example.com", "role": predefined("MEMBER"), "invite_mode": "EMAIL_LINK"}
+    bob = encode_id("User", cast.bob.pk)
+
+    status, invited = _once(api, cast.alice, "/v2/users", ann, "one")
+    assert (status, invited["status"]) == (201, "INVITED")
+    assert _once(api, cast.alice, f"/v2/users/{invited['id']}/resend-invitation", None, "two") == (204, {})
+    assert _once(api, cast.alice, f"/v2/users/{bob}/reset-password", None, "three") == (204, {})
+    assert api(cast.alice, "POST", f"/v2/users/{bob}/reset-password") == (204, {})
+    assert _once(api, cast.alice, f"/v2/users/{bob}/reset-password", None, "three") == (204, {})
+
+    to_others = [taken for taken in WatchedMail.taken if taken[0] != cast.alice.email]  # she is told of her key
+    assert to_others == [("a@example.com", False)] * 2 + [(cast.bob.email, False)] * 2
+
+
+@pytest.mark.django_db
+def test_another_spelling_of_the_same_json_is_the_same_request(cast: Cast, api: Api) -> None:
+    key = api.key_of(cast.alice)
+    headers = {"authorization": f"Bearer {key}", "idempotency-key": "try-1"}
+    bodies = (
+        '{"name": "Sales", "description": "ü"}',
+        '{ "description":"\\u00fc",\n"name":"Sales"}',
+        '{"name": "Sales"}',
+    )
+
+    answers = [Client().post(ORGANIZATIONS, body, content_type="application/json", headers=headers) for body in bodies]
+
+    assert [answer.status_code for answer in answers] == [201, 201, 422]
+    assert answers[0].json() == answers[1].json()

@@ -27,6 +27,7 @@ from accounts.people import (
     was_removed,
 )
 from accounts.roles import Level, RoleName
+from accounts.trail import tell
 from tests.cast import Cast
 from tests.factories import bind, service_key
 
@@ -71,6 +72,9 @@ def test_an_invitation_that_ran_out_is_made_anew(cast: Cast) -> None:
     again = _ensure(cast, name="Nina Newer", role=RoleName.MEMBER_UI_ONLY)
 
     assert (again.is_new, again.user.pk, again.user.name) == (True, first.user.pk, "Nina Newer")
+    event = AuditEvent.objects.filter(tag="person:invite").latest("pk")
+    assert event.details["name"] == {"before": first.user.name, "after": "Nina Newer"}
+    assert ("Name", f"{first.user.name} → Nina Newer") in tell(event, ip=None).facts
     assert AccountBinding.objects.get(user=again.user).role.name == RoleName.MEMBER_UI_ONLY
     assert status_of(again.user, timezone.now()) is Status.INVITED
 

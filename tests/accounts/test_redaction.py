@@ -67,5 +67,15 @@ def test_redact_goes_into_every_corner_of_a_value() -> None:
     }
 
 
+def test_what_no_database_stores_is_replaced() -> None:
+    odd = {"a\x00": ["\ud800", "x\udfffy", float("inf"), float("-inf"), 1e3], "💣": "💣"}
+
+    assert redact(odd) == {"a\ufffd": ["\ufffd", "x\ufffdy", "inf", "-inf", 1e3], "💣": "💣"}
+
+
+def test_a_key_beside_what_is_replaced_is_still_seen() -> None:
+    assert redact_text(f"\ud800{mint().plaintext}\x00") == "\ufffdak-[redacted]\ufffd"
+
+
 def test_redacted_form_is_not_redacted_again() -> None:
     assert redact_text("ak-abc...xyz") == "ak-abc...xyz"

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from django.core.signals import request_finished
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
-from accounts import repeats
+from accounts import audit, repeats
 from accounts.actors import Door
 from accounts.afterwards import afterwards
-from accounts.audit import Tag
+from accounts.audit import Tag, record_refusal
 from accounts.bindings import bind_new
 from accounts.errors import Escalation, Forbidden
 from accounts.models import AuditEvent
@@ -70,6 +71,30 @@ def test_a_flood_of_different_things_is_bounded_and_makes_room_in_time(
     assert [often.times(number) for number in range(10, 15)] == [1, 1, 1, 0, 0]
 
 
+def test_what_could_not_be_told_is_told_the_next_time(clock: Clock) -> None:
+    often = Repeats(seconds=60)
+
+    often.take_back("a", often.times("a"))
+
+    assert [often.times("a") for _ in range(3)] == [2, 0, 0]
+
+
+def test_a_refusal_that_could_not_be_recorded_is_not_forgotten(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    actor, refusal = cast.actor(cast.charlie), Forbidden("No.")
+
+    def fail(*_: object, **__: object) -> None:
+        raise OperationalError("the server closed the connection")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(audit, "record", fail)
+        with pytest.raises(OperationalError):
+            record_refusal(actor, Tag.ACCESS_REFUSED, refusal)
+    for _ in range(2):
+        record_refusal(actor, Tag.ACCESS_REFUSED, refusal)
+
+    assert [event.details.get("times") for event in refused()] == [2]
+
+
 # What verbs refuse
 
 
@@ -125,6 +150,41 @@ def test_a_look_that_is_refused_over_rest_is_recorded(cast: Cast, client: Client
     told = [(event.tag, event.actor_id, event.key_id, event.operation_name) for event in refused()]
     who = (Tag.ACCESS_REFUSED, cast.bob.pk, key.key.pk)
     assert told == [(*who, "GET /v2/audit-logs"), (*who, "GET /v2/api-keys")]
+
+
+# What JSON can say and PostgreSQL cannot store.
+UNSTORABLE = r'{"a\u0000": "\ud800"}'
+
+
+def test_a_body_that_cannot_be_stored_hides_no_refusal(cast: Cast, client: Client) -> None:
+    headers = {"authorization": f"Bearer {user_key(cast.charlie, cast.account).plaintext}"}
+    bob, sales = encode_id("User", cast.bob.pk), encode_id("Organization", cast.fraud.pk)
+
+    for method, address in (
+        ("DELETE", f"/v2/users/{bob}"),
+        ("DELETE", f"/v2/organizations/{sales}"),
+        ("POST", f"/v2/users/{bob}/reset-password"),
+    ):
+        for _ in range(2):
+            answer = client.generic(method, address, UNSTORABLE, content_type="application/json", headers=headers)
+            assert answer.status_code == 403, (method, address)
+
+    assert [(event.operation_text, event.actor_id) for event in refused()] == [
+        ('{"a\\u0000": "\ufffd"}', cast.charlie.pk)
+    ] * 3
+
+
+def test_a_body_that_cannot_be_stored_stops_no_change(cast: Cast, client: Client) -> None:
+    headers = {"authorization": f"Bearer {user_key(cast.alice, cast.account).plaintext}"}
+    key = encode_id("ApiKey", user_key(cast.bob, cast.account).key.pk)
+    addresses = (
+        f"/v2/users/{encode_id('User', cast.charlie.pk)}",
+        f"/v2/organizations/{encode_id('Organization', cast.fraud.pk)}",
+    )
+
+    for method, address in (("PUT", f"/v2/api-keys/{key}/revoke"), *(("DELETE", one) for one in addresses)):
+        answer = client.generic(method, address, UNSTORABLE, content_type="application/json", headers=headers)
+        assert answer.status_code in (200, 204), (address, answer.content)
 
 
 def test_an_export_that_is_refused_is_recorded(cast: Cast, client: Client) -> None:

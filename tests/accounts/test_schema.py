@@ -554,7 +554,9 @@ def test_space_is_changed_in_what_was_given(cast: Cast) -> None:
     }
     assert asker(cast.bob).codes(text, input={"spaceId": number, "name": "mine"}) == ["forbidden"]
     assert asker(cast.erin).codes(text, input={"spaceId": number, "name": "mine"}) == ["not_found"]
-    assert asker(cast.alice).codes(text, input={"spaceId": number, "gradientEndColor": "x" * 33}) == ["invalid"]
+    for color in ("gradientStartColor", "gradientEndColor"):
+        for wrong in ("x" * 33, "#12\n3"):
+            assert asker(cast.alice).codes(text, input={"spaceId": number, color: wrong}) == ["invalid"]
     assert asker(cast.alice).codes(text, input={"spaceId": number, "name": "staging"}) == ["conflict"]
 
 

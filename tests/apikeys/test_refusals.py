@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import DataError, OperationalError
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from accounts import repeats
-from accounts.actors import Door
+from accounts import audit, repeats
+from accounts.actors import Actor, Door
 from accounts.audit import Tag
 from accounts.models import AuditEvent, User
 from accounts.people import remove_person
@@ -156,6 +157,36 @@ def test_what_cannot_be_written_is_kept(cast: Cast, monkeypatch: pytest.MonkeyPa
     refusals.flush()
 
     assert [(event.door, event.ip) for event in told()] == [("verify", "192.0.2.7")]
+
+
+def test_a_body_that_cannot_be_stored_hides_nothing(cast: Cast, client: Client) -> None:
+    new = user_key(cast.bob, cast.account)
+    revoke_key(cast.actor(cast.alice), new.key, at=timezone.now())
+    headers = {"authorization": f"Bearer {new.plaintext}"}
+
+    answer = client.post(LIST, r'{"a\u0000": "\ud800"}', content_type="application/json", headers=headers)
+
+    assert answer.status_code == 401
+    assert [event.operation_text for event in told()] == ['{"a\\u0000": "\ufffd"}']
+
+
+@pytest.mark.parametrize("error", [DataError("no such value"), UnicodeEncodeError("utf-8", "\ud800", 0, 1, "no")])
+def test_one_that_nobody_could_write_stops_nothing_behind_it(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    for kind in (Door.REST, Door.VERIFY):
+        new = user_key(cast.bob, cast.account)
+        refusals.note_refusal(InvalidKey(Reason.REVOKED, key_id=new.key.pk), door=kind, ip=None, at=timezone.now())
+
+    def record(bearer: Actor, *what: Any, **more: Any) -> None:
+        if bearer.door is Door.REST:
+            raise error
+        audit.record(bearer, *what, **more)
+
+    monkeypatch.setattr(refusals, "record", record)
+    refusals.flush()
+
+    assert [event.door for event in told()] == ["verify"]
 
 
 def test_the_answer_gives_nothing_of_it_away(cast: Cast, client: Client) -> None:

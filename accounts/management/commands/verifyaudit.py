@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from accounts.chain import Fault, Head, Report, chains, check
+from accounts.chain import Fault, Head, Report, walk
 from accounts.chain_file import FileReport, check_lines
 from accounts.management.naming import find_account
 from accounts.management.teaching import TeachingCommand
@@ -21,7 +21,7 @@ class Command(TeachingCommand):
 
 Every event holds a hash of its content and of the event before it in the same account. This command computes all of
 them anew and names the first event of each account that does not fit: its ID, its position, when it happened, and what
-is wrong. The exit code is 1 then.
+is wrong. An account of which no event is left is named as well. The exit code is 1 then.
 
 What it prints as an account's head is position and hash of the last event. Note it somewhere the database's
 administrator cannot write; --expect says later whether that event is still in its place. Only so is it noticed when
@@ -60,10 +60,10 @@ the next run."""
             return
         account = None if options["account"] is None else find_account(options["account"])
         reports = []
-        for number in chains(account):
-            reports.append(check(number, expected=missing))
+        for report in walk(account, expected=missing):
+            reports.append(report)
             if not options["json"]:
-                self.stdout.write("\n".join(_told(reports[-1])))
+                self.stdout.write("\n".join(_told(report)))
         broken = [report for report in reports if report.fault]
         described = {"chains": [_described(report) for report in reports]}
         self._conclude(described, noted, missing, broken=bool(broken), as_json=options["json"])

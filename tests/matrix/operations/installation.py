@@ -111,7 +111,7 @@ AUDIT: dict[str, Operation] = {
         event=Tag.AUDIT_EXPORTED,
     ),
     "check that the audit log is what was written": operation(
-        command("verifyaudit", lambda scene: [], looks=True),
+        command("verifyaudit", lambda scene: ["--account", scene.account.name], looks=True),
     ),
 }
 
