@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from typing import IO, Any, NoReturn
 
@@ -28,6 +29,7 @@ from accounts.redaction import redact_text
 from accounts.rest.problems import BY_STATUS, PAGE, Fault, Malformed
 from apikeys.authentication import REALM
 from apikeys.errors import InvalidKey, UnsafeRequest
+from apikeys.following import LONGEST, NotSettled
 from arizekeys.local import LocalError
 
 logger = logging.getLogger("arizekeys.rest")
@@ -146,6 +148,11 @@ def _failure(error: Exception, request: HttpRequest) -> Response:
     """Answer what should not have happened, and let the log and whoever listens to the signal know."""
     unreachable = isinstance(error, DatabaseError | InterfaceError | LocalError)
     got_request_exception.send(sender=problem, request=request)
+    if isinstance(error, NotSettled):
+        logger.error("What was done at %s %s may not hold everywhere", request.method, request.path, exc_info=error)
+        response = _answer(request, 503, str(error), "unsettled")
+        response["Retry-After"] = str(math.ceil(LONGEST))
+        return response
     if unreachable and not isinstance(error, IntegrityError | DataError):
         logger.error("The database failed at %s %s", request.method, request.path, exc_info=error)
         response = _answer(request, 503, "The database cannot be reached. Try again in a moment.", "unavailable")
