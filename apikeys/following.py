@@ -51,7 +51,8 @@ _LAST_FENCE = "SELECT last_value - CASE WHEN is_called THEN 0 ELSE 1 END FROM ap
 # A write, though nothing changes: a primary that was cut off from its synchronous standby, and replaced by it, must not
 # be able to renew what its successor knows nothing of.
 _RENEW = "UPDATE apikeys_verifier SET acknowledged = acknowledged WHERE name = %(name)s AND NOT barred"
-_ACKNOWLEDGE = "UPDATE apikeys_verifier SET acknowledged = %(fence)s WHERE name = %(name)s"
+# Fences need not arrive in the order in which they were drawn.
+_ACKNOWLEDGE = "UPDATE apikeys_verifier SET acknowledged = greatest(acknowledged, %(fence)s) WHERE name = %(name)s"
 _LEAVE = "DELETE FROM apikeys_verifier WHERE name = %(name)s"
 
 _RAISE = f"""
