@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import django
 from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server.mp import MPServer as Server
@@ -24,6 +25,7 @@ def load() -> Callable[..., Any]:
     settings.DATABASES["default"] |= given["database"]
     settings.SHARED_FOLDER = Path(given["folder"])
     settings.VERIFY_GUESSES = 0
+    django.setup()
     from apikeys import refusals
 
     # Eight workers that tell of a thousand refused keys each are another test's business, and cost more than this one.
