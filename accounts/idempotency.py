@@ -16,6 +16,7 @@ from django.db import transaction
 from accounts.actors import Actor
 from accounts.errors import Conflict, DomainError, Invalid, NotAllowed
 from accounts.models import IdempotentAnswer, User
+from accounts.verbs import announce_commit
 
 KEPT = timedelta(days=1)
 MAX_NAME = 255
@@ -66,13 +67,18 @@ def answer_once(
         raise Invalid(f"An Idempotency-Key has 1 to {MAX_NAME} printable ASCII characters.")
     with transaction.atomic():
         row, is_first = _claim(actor.user, name, fingerprint, at)
-        if not is_first:
-            return _answer_of_then(row, fingerprint)
-        answer = _attempt(carry_out, row)
-        if isinstance(answer, Answer):
-            row.status, row.body, row.secret_of = answer.status, answer.body, answer.secret_of
-            row.save(update_fields=["status", "body", "secret_of"])
-            return None
+        if is_first:
+            answer = _attempt(carry_out, row)
+            if isinstance(answer, Answer):
+                row.status, row.body, row.secret_of = answer.status, answer.body, answer.secret_of
+                row.save(update_fields=["status", "body", "secret_of"])
+                return None
+        else:
+            # What was done then may not have held everywhere yet when the answer to it was lost.
+            announce_commit()
+            answer = _answer_of_then(row, fingerprint)
+            if isinstance(answer, Answer):
+                return answer
     raise answer
 
 
@@ -83,11 +89,11 @@ def _claim(user: User, name: str, fingerprint: bytes, at: datetime) -> tuple[Ide
     )
 
 
-def _answer_of_then(row: IdempotentAnswer, fingerprint: bytes) -> Answer:
+def _answer_of_then(row: IdempotentAnswer, fingerprint: bytes) -> Answer | AlreadyDone:
     if bytes(row.fingerprint) != fingerprint:
         raise NameReused("This Idempotency-Key was used for another request. Give every request its own.")
     if row.secret_of:
-        raise AlreadyDone(row.secret_of)
+        return AlreadyDone(row.secret_of)
     return Answer(status=row.status or 200, body=row.body)
 
 

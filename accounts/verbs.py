@@ -39,7 +39,7 @@ def verb(tag: Tag) -> Callable[[Callable[Concatenate[Actor, P], R]], Callable[Co
                     if actor.account is not None:
                         lock_account(actor.account)
                     result = function(actor, *args, **kwargs)
-                    _announce_commit()
+                    announce_commit()
                     return result
             except DomainError as refusal:
                 if refusal.recorded and outermost:
@@ -53,7 +53,7 @@ def verb(tag: Tag) -> Callable[[Callable[Concatenate[Actor, P], R]], Callable[Co
     return decorate
 
 
-def _announce_commit() -> None:
+def announce_commit() -> None:
     """Have it announced once that the outermost transaction has committed, however many verbs were part of it.
 
     Also when nothing changed: whoever revokes a second time relies on the answer as much as the first time.

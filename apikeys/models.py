@@ -202,14 +202,17 @@ class KeyUse(models.Model):
 
 
 class Verifier(models.Model):
-    """A host that answers from memory: until when it may, and up to which fence it has heard (docs/freshness.md)."""
+    """A host that answers from memory: up to which fence it has heard, and whether its lease was taken away.
+
+    One row for each time a host begins to follow (docs/freshness.md).
+    """
 
     name = models.CharField(max_length=32, primary_key=True)
     acknowledged = models.BigIntegerField()
-    lease_until = models.DateTimeField()
+    barred = models.BooleanField(default=False)
 
     class Meta:
         verbose_name = _("verifier")
 
     def __str__(self) -> str:
-        return f"{self.name} {self.lease_until:%Y-%m-%d %H:%M:%S}"
+        return self.name

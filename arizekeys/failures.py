@@ -8,6 +8,7 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
+from apikeys.following import NotSettled
 from arizekeys.local import LocalError
 
 _DATABASE_GONE = (DatabaseError, InterfaceError, LocalError)
@@ -19,7 +20,8 @@ def handler500(request: HttpRequest) -> HttpResponse:
     error = sys.exc_info()[1]
     gone = isinstance(error, _DATABASE_GONE) and not isinstance(error, _OUR_FAULT)
     status, template = (503, "503.html") if gone else (500, "500.html")
-    answer = HttpResponse(render_to_string(template), status=status)
+    words = {"detail": str(error)} if isinstance(error, NotSettled) else {}
+    answer = HttpResponse(render_to_string(template, words), status=status)
     answer["Cache-Control"] = "no-store"
     if gone:
         answer["Retry-After"] = "5"

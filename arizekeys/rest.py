@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from typing import IO, Any, NoReturn
 
@@ -28,6 +29,7 @@ from accounts.redaction import redact_text
 from accounts.rest.problems import BY_STATUS, PAGE, Fault, Malformed
 from apikeys.authentication import REALM
 from apikeys.errors import InvalidKey, LimiterFailed, UnsafeRequest
+from apikeys.following import LONGEST, NotSettled
 from arizekeys.local import LocalError
 
 logger = logging.getLogger("arizekeys.rest")
@@ -150,6 +152,11 @@ def _failure(error: Exception, request: HttpRequest) -> Response:
         logger.error("The rate limits failed at %s %s", request.method, request.path, exc_info=error)
         response = _answer(request, 503, error.detail, error.code)
         response["Retry-After"] = "1"
+        return response
+    if isinstance(error, NotSettled):
+        logger.error("What was done at %s %s may not hold everywhere", request.method, request.path, exc_info=error)
+        response = _answer(request, 503, str(error), "unsettled")
+        response["Retry-After"] = str(math.ceil(LONGEST))
         return response
     if unreachable and not isinstance(error, IntegrityError | DataError):
         logger.error("The database failed at %s %s", request.method, request.path, exc_info=error)

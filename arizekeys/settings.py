@@ -103,6 +103,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "arizekeys.middleware.RefusePlainHttp",  # before the redirect to HTTPS, which would hide a key sent in the clear
+    "arizekeys.middleware.TellSettling",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",

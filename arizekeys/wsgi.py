@@ -31,7 +31,7 @@ def _open() -> ForwardAuth:
     folder = settings.SHARED_FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     epochs = Epochs(folder / "epochs")
-    follower = Follower(folder, epochs)
+    follower = Follower(epochs)
     follower.start()
     flushing = threading.Thread(target=uses.flush_for_ever, name="uses", daemon=True)
     flushing.start()

@@ -103,7 +103,7 @@ def main() -> None:
     """Measure, and fail when counting costs more than it may."""
     folder = Path(tempfile.mkdtemp())
     epochs, uses = Epochs(folder / "epochs"), Uses()
-    follower = Follower(folder, epochs)
+    follower = Follower(epochs)
     follower.start()
     while not epochs.holds(epochs.stamp(())):
         time.sleep(0.01)

@@ -237,7 +237,7 @@ def _follow(folder: Path, hosts: int, ended: Any) -> None:
     for number in range(hosts):
         own = folder / f"follower-{number}"
         own.mkdir(exist_ok=True)
-        followers.append(Follower(own, Epochs(own / "epochs")))
+        followers.append(Follower(Epochs(own / "epochs")))
     for one in followers:
         one.start()
     ended.wait()

@@ -177,7 +177,14 @@ KINDS: tuple[ProblemKind, ...] = (
         "Service unavailable",
         "The database cannot be reached. Nothing is let through in the meantime.",
         "Try again in a moment.",
-        (("unavailable", "The database cannot be reached."),),
+        (
+            ("unavailable", "The database cannot be reached."),
+            (
+                "unsettled",
+                "The change was made, and the database failed before every host was known to have heard of it. Ask "
+                "again: the same answer with 2xx says that it holds everywhere.",
+            ),
+        ),
     ),
 )
 

@@ -30,7 +30,7 @@ from accounts.wire import encode_id
 from apikeys import decisions, forward_auth, tokens
 from apikeys.cache import NEVER, Memory
 from apikeys.epochs import Epochs
-from apikeys.following import LEASE, Follower, _parameters, settle
+from apikeys.following import Follower, _parameters, settle
 from apikeys.forward_auth import ForwardAuth
 from apikeys.lifecycle import NewKey, refresh_key, revoke_key
 from apikeys.limits import Limiter
@@ -79,7 +79,7 @@ def proxy(tmp_path: Path, settings: Any) -> Iterator[Proxy]:
     """The door, with the thread that keeps it honest."""
     settings.VERIFY_GUESSES = 0
     epochs, uses = Epochs(tmp_path / "epochs"), Uses()
-    follower = Follower(tmp_path, epochs)
+    follower = Follower(epochs)
     follower.start()
     _wait_for(lambda: epochs.holds(epochs.stamp(())))
     yield Proxy(ForwardAuth(epochs, Limiter(tmp_path / "limits"), uses), epochs, uses)
@@ -516,18 +516,10 @@ def test_uses_are_counted_and_written_together(everybody: Cast, proxy: Proxy, as
     assert use.last_used_at > later(hours=23)  # it never goes back
 
 
-def test_settling_waits_for_nobody_when_nobody_remembers(everybody: Cast) -> None:
-    assert not Verifier.objects.exists()
-
-    assert settle() < 0.5
-
-
 def test_the_very_first_fence_is_waited_for(everybody: Cast, proxy: Proxy, tmp_path: Path) -> None:
     with connection.cursor() as cursor:
         cursor.execute("ALTER SEQUENCE apikeys_fence RESTART")
-    folder = tmp_path / "second"
-    folder.mkdir()
-    follower = Follower(folder, Epochs(folder / "epochs"))
+    follower = Follower(Epochs(tmp_path / "second"))
 
     follower.start()
     _wait_for(lambda: Verifier.objects.count() == 2)
@@ -535,11 +527,3 @@ def test_the_very_first_fence_is_waited_for(everybody: Cast, proxy: Proxy, tmp_p
     assert Verifier.objects.filter(acknowledged=0).count() == 1
     follower.end()
     follower.join(timeout=5)
-
-
-def test_a_host_that_does_not_answer_holds_a_change_up_until_its_lease_has_run_out(everybody: Cast) -> None:
-    Verifier.objects.create(name="gone", acknowledged=0, lease_until=later(seconds=0.7))
-
-    waited = settle()
-
-    assert 0.3 < waited < LEASE + 1

@@ -48,7 +48,7 @@ Never give the whole key: other users of this machine can read arguments. Withou
         ending = [key for key in found.values() if key.revoked_at is None]
         if ending and not options["yes"]:
             self._ask("\n".join(f"  {described(key, now)}" for key in ending))
-        for key in ending:
+        for key in found.values():  # also what is revoked already: whoever asks again relies on the answer as much
             revoke_key(Actor.from_command(key.account), key, at=now)
         if options["json"]:
             rows = [
