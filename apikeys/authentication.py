@@ -61,7 +61,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         actor = Actor.from_key(
             key.user, key.account, key_id=key.key_id, door=self.door, ip=ip, operation=self.operation(http)
         )
-        if key.is_user_key and key.account.developer_access_locked:
+        if key.is_locked_out:
             locked = DeveloperAccessLocked("The account's developer access lock is on: user keys cannot call the API.")
             record_refusal(actor, Tag.ACCESS_REFUSED, locked)
             raise locked

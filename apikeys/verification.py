@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,21 @@ _ACCOUNT_FIELDS = [field.attname for field in Account._meta.concrete_fields]
 _KEY_FIELDS = ("id", "kind", "name", "expires_at", "revoked_at", "redacted_key", "owner_id", "account_id")
 
 
+def _is_past(moment: datetime | None, at: datetime) -> bool:
+    return moment is not None and moment <= at
+
+
+# What keeps a key from opening anything, although its secret is right. The first that is so is the reason.
+OBSTACLES: tuple[tuple[Reason, Callable[[Mapping[str, Any], datetime], bool]], ...] = (
+    (Reason.REVOKED, lambda row, at: row["key__revoked_at"] is not None),
+    (Reason.EXPIRED, lambda row, at: _is_past(row["key__expires_at"], at)),
+    (Reason.SUPERSEDED, lambda row, at: _is_past(row["ends_at"], at)),
+    (Reason.OWNER_INACTIVE, lambda row, at: not row["key__owner__is_active"]),
+    (Reason.OWNER_REMOVED, lambda row, at: not row["is_member"]),
+    (Reason.UNBOUND, lambda row, at: not row["is_bound"]),
+)
+
+
 @dataclass(frozen=True)
 class VerifiedKey:
     """A key that opened: who acts, in which account. Permissions are the user's, asked at each use."""
@@ -43,6 +58,11 @@ class VerifiedKey:
     def is_user_key(self) -> bool:
         """Whether the key is a person's."""
         return self.kind == KeyKind.USER
+
+    @property
+    def is_locked_out(self) -> bool:
+        """Whether the account's lock keeps the key out."""
+        return is_locked_out(self.kind, self.account.developer_access_locked)
 
 
 def verify(presented: str, *, at: datetime) -> VerifiedKey:
@@ -123,17 +143,12 @@ def why_refused(key_text: tokens.KeyText, row: Mapping[str, Any] | None, at: dat
         return Reason.NO_PEPPER
     if not opens:
         return Reason.WRONG_SECRET
-    if row["key__revoked_at"] is not None:
-        return Reason.REVOKED
-    if row["key__expires_at"] is not None and row["key__expires_at"] <= at:
-        return Reason.EXPIRED
-    if row["ends_at"] is not None and row["ends_at"] <= at:
-        return Reason.SUPERSEDED
-    if not row["key__owner__is_active"]:
-        return Reason.OWNER_INACTIVE
-    if not row["is_member"]:
-        return Reason.OWNER_REMOVED
-    return None if row["is_bound"] else Reason.UNBOUND
+    return next((reason for reason, is_so in OBSTACLES if is_so(row, at)), None)
+
+
+def is_locked_out(kind: str, developer_access_locked: bool) -> bool:
+    """Whether a key that opens is kept out all the same: the account's lock is for keys of people."""
+    return developer_access_locked and kind == KeyKind.USER
 
 
 def freshen(key_text: tokens.KeyText, row: Mapping[str, Any]) -> None:
