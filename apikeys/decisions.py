@@ -173,5 +173,5 @@ def _fetch(public_id: str, question: Question) -> dict[str, Any] | None:
     raw: psycopg.Connection[Any] = connection.connection
     # Django's own cursors never prepare anything, so this setting is ours alone.
     raw.prepare_threshold = 5
-    with psycopg.Cursor(raw, row_factory=dict_row) as cursor:
+    with connection.wrap_database_errors, psycopg.Cursor(raw, row_factory=dict_row) as cursor:
         return cursor.execute(_QUESTION, parameters, prepare=True).fetchone()
