@@ -75,7 +75,7 @@ def verify(presented: str, *, at: datetime) -> VerifiedKey:
         InvalidKey: for every reason there is, and always the same to the outside.
     """
     key_text = tokens.parse(presented)
-    row = _look_up(key_text.public_id)
+    row = look_up(key_text.public_id)
     reason = why_refused(key_text, row, at)
     if row is None or reason is not None:
         reason = reason or Reason.UNKNOWN
@@ -93,7 +93,7 @@ def verify(presented: str, *, at: datetime) -> VerifiedKey:
     )
 
 
-def _look_up(public_id: str) -> dict[str, Any] | None:
+def look_up(public_id: str) -> dict[str, Any] | None:
     """Fetch all that a decision needs, flat: building models for keys that are refused would show in the time taken."""
     columns, sql, parameters = _question()
     with connection.cursor() as cursor:
@@ -132,8 +132,7 @@ def _question() -> tuple[tuple[str, ...], str, tuple[Any, ...]]:
 
 def why_refused(key_text: tokens.KeyText, row: Mapping[str, Any] | None, at: datetime) -> Reason | None:
     """Return why a key opens nothing, or ``None``: the one place where that is decided, whoever fetched the row."""
-    ring = peppers.ring()
-    pepper = ring.get(row["pepper_id"]) if row else None
+    pepper = pepper_of(row) if row else None
     # One MAC in every case, so that the time taken tells nothing about which keys exist.
     opens = tokens.matches(key_text, pepper or peppers.newest()[1], bytes(row["digest"]) if row else _NO_DIGEST)
     if row is None:
@@ -144,6 +143,11 @@ def why_refused(key_text: tokens.KeyText, row: Mapping[str, Any] | None, at: dat
     if not opens:
         return Reason.WRONG_SECRET
     return next((reason for reason, is_so in OBSTACLES if is_so(row, at)), None)
+
+
+def pepper_of(row: Mapping[str, Any]) -> bytes | None:
+    """Return the pepper that a secret was made with, if it is configured: without it no secret can be told right."""
+    return peppers.ring().get(row["pepper_id"])
 
 
 def is_locked_out(kind: str, developer_access_locked: bool) -> bool:
