@@ -52,6 +52,7 @@ class KeyRow:
     last_used_ip: str | None
     last_used_client: str
     used_lately: bool
+    why_url: str
     refresh_url: str
     revoke_url: str
 
@@ -129,6 +130,7 @@ def _row(
         last_used_ip=use.ip if use else None,
         last_used_client=use.client if use else "",
         used_lately=use is not None and at - use.last_used_at < _LATELY,
+        why_url=reverse("apikeys:why", args=[key.wire_id]),
         refresh_url=reverse("apikeys:refresh", args=[key.wire_id]) if may_refresh else "",
         revoke_url=reverse("apikeys:revoke", args=[key.wire_id]) if may_revoke else "",
     )
