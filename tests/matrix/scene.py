@@ -191,7 +191,7 @@ def build(who: str) -> Scene:
     session_of(cast.alice)
     KeyUse.objects.create(key=service.key, first_used_at=before, last_used_at=before)
     AccessAttempt.objects.create(username="bob@example.com", ip_address="203.0.113.5", failures_since_start=5)
-    caller, home, own = _caller(who, cast)
+    caller, home, own = caller_in(who, cast)
     ApiKey.objects.filter(pk=own_service.key.pk).update(created_by=caller)
     return Scene(
         who=who,
@@ -218,7 +218,8 @@ def build(who: str) -> Scene:
     )
 
 
-def _caller(who: str, cast: Cast) -> tuple[User | None, Account, NewKey | None]:
+def caller_in(who: str, cast: Cast) -> tuple[User | None, Account, NewKey | None]:
+    """Put one caller in place; return them, the account they act in, and the key they come with."""
     if who == NOBODY:
         return None, cast.account, None
     if who == OPERATOR:
