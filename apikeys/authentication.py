@@ -7,7 +7,7 @@ import re
 from contextlib import suppress
 from urllib.parse import unquote
 
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -25,6 +25,7 @@ from apikeys.usage import note_use
 from apikeys.verification import verify
 
 REALM = "arizekeys"
+FORM = "application/x-www-form-urlencoded"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _KEPT_OF_BODY = 4_000
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
@@ -47,7 +48,9 @@ class ApiKeyAuthentication(BaseAuthentication):
             DeveloperAccessLocked: a user key while the account's lock is on (403).
         """
         http = request._request
-        refuse_misplaced_key(http, self.door)
+        # Where a view takes a key in a form, to say what it is.
+        token_field: str = getattr((request.parser_context or {}).get("view"), "token_field", "")
+        refuse_misplaced_key(http, self.door, token_field=token_field)
         presented = presented_key(http)
         if presented is None:
             return None
@@ -107,8 +110,10 @@ def presented_key(request: HttpRequest) -> str | None:
     return rest if scheme.lower() == "bearer" else presented
 
 
-def refuse_misplaced_key(request: HttpRequest, door: Door) -> None:
+def refuse_misplaced_key(request: HttpRequest, door: Door, *, token_field: str = "") -> None:
     """Refuse a key in the address, a cookie or a form: such places get logged, so the key is marked exposed.
+
+    In ``token_field`` of a form, given once, a key is where it belongs (RFC 7662 §2.1).
 
     Raises:
         UnsafeRequest: there is one.
@@ -118,7 +123,9 @@ def refuse_misplaced_key(request: HttpRequest, door: Door) -> None:
         "path": request.path,
         "cookie": request.META.get("HTTP_COOKIE", ""),
     }
-    if request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
+    if request.content_type == FORM and token_field:
+        places["form body"] = _fields_beside(token_field, QueryDict(request.body))
+    elif request.content_type in (FORM, "multipart/form-data"):
         places["form body"] = request.body.decode("utf-8", "replace")
     for where, text in places.items():
         found = KEY_PATTERN.search(unquote(text))
@@ -128,6 +135,12 @@ def refuse_misplaced_key(request: HttpRequest, door: Door) -> None:
         with suppress(MalformedKey):  # looks like a key and is none of ours; refused all the same
             flag_exposed(actor, found[0], where=where, at=timezone.now())
         raise UnsafeRequest(f"An API key does not belong in the {where}: send it in the Authorization header.")
+
+
+def _fields_beside(name: str, form: QueryDict) -> str:
+    """Return what a form holds besides one field, which counts once."""
+    rest = [(field, values[1:] if field == name else values) for field, values in form.lists()]
+    return "\n".join(f"{field}={value}" for field, values in rest for value in values)
 
 
 def client_name(request: HttpRequest) -> str:
@@ -142,12 +155,18 @@ def client_name(request: HttpRequest) -> str:
 def operation_of(request: HttpRequest) -> Operation:
     """Describe a REST request for the audit trail: method and route, and the body of a writing one.
 
+    But for forms: nothing is written through them, and what stands in one may be a key.
+
     The route is spelled as the API's documentation does, ``/v2/users/{user_id}``: people filter by it.
     """
     kind = "QUERY" if request.method in _READING else "MUTATION"
     route = request.resolver_match.route if request.resolver_match else request.path.lstrip("/")
     route = _PARAMETER.sub(r"{\1}", route)
-    text = "" if kind == "QUERY" else _legible(request.body.decode("utf-8", "replace"))[:_KEPT_OF_BODY]
+    text = (
+        ""
+        if kind == "QUERY" or request.content_type == FORM
+        else _legible(request.body.decode("utf-8", "replace"))[:_KEPT_OF_BODY]
+    )
     return Operation(kind=kind, name=f"{request.method} /{route}", text=text.replace("\x00", ""))
 
 

@@ -21,7 +21,7 @@ from accounts.standing import roles_in_space
 from accounts.vocabulary import Permission
 from apikeys import tokens
 from apikeys.errors import InvalidKey, Reason
-from apikeys.verification import freshen, is_locked_out, why_refused
+from apikeys.verification import end_of, freshen, is_locked_out, why_refused
 
 # A role as the query hands it over: as much as a decision needs, and whether it names the permission asked for.
 _ROLE = """jsonb_build_object(
@@ -138,7 +138,7 @@ def decide(presented: str, question: Question, *, at: datetime) -> Decision:
         space_id=row["space_id"],
         role=_effective(roles),
         locked=is_locked_out(row["kind"], row["developer_access_locked"]),
-        ends_at=min((one for one in (row["key__expires_at"], row["ends_at"]) if one is not None), default=None),
+        ends_at=end_of(row),
     )
 
 

@@ -153,6 +153,22 @@ def bound_only_at(scope: Organization | Space) -> ApiKeyQuerySet:
     return bound_at(scope).exclude(Exists(_bot_bindings().exclude(**_within(scope))))
 
 
+def require_introspection(actor: Actor) -> None:
+    """Refuse to say what a presented key is to those who may read no keys anywhere in the account.
+
+    Raises:
+        Forbidden: the actor has SERVICE_KEY_READ nowhere.
+    """
+    if may(actor, Permission.SERVICE_KEY_READ, actor.require_account()):
+        return
+    spaces = Space.objects.none() if actor.user is None else permitted(actor.user, Permission.SERVICE_KEY_READ, Space)
+    if not spaces.filter(organization__account=actor.require_account()).exists():
+        raise Forbidden(
+            f"You need the permission {Permission.SERVICE_KEY_READ} in a space to ask what a key is.",
+            permission=Permission.SERVICE_KEY_READ,
+        )
+
+
 def find_key(actor: Actor, number: int) -> ApiKey:
     """Return a key the actor may know of.
 

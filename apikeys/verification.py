@@ -51,6 +51,8 @@ class VerifiedKey:
     name: str
     redacted_key: str
     expires_at: datetime | None
+    issued_at: datetime  # the secret that was presented
+    ends_at: datetime | None  # whichever comes first, the key's end or the secret's
     user: User
     account: Account
 
@@ -88,6 +90,8 @@ def verify(presented: str, *, at: datetime) -> VerifiedKey:
         name=row["key__name"],
         redacted_key=row["key__redacted_key"],
         expires_at=row["key__expires_at"],
+        issued_at=row["created_at"],
+        ends_at=end_of(row),
         user=User.from_db(None, _USER_FIELDS, [row[f"key__owner__{name}"] for name in _USER_FIELDS]),
         account=Account.from_db(None, _ACCOUNT_FIELDS, [row[f"key__account__{name}"] for name in _ACCOUNT_FIELDS]),
     )
@@ -111,6 +115,7 @@ def _question() -> tuple[tuple[str, ...], str, tuple[Any, ...]]:
         "id",
         "digest",
         "pepper_id",
+        "created_at",
         "ends_at",
         "is_member",
         "is_bound",
@@ -143,6 +148,12 @@ def why_refused(key_text: tokens.KeyText, row: Mapping[str, Any] | None, at: dat
     if not opens:
         return Reason.WRONG_SECRET
     return next((reason for reason, is_so in OBSTACLES if is_so(row, at)), None)
+
+
+def end_of(row: Mapping[str, Any]) -> datetime | None:
+    """Return when a secret stops by itself."""
+    ends = [moment for moment in (row["key__expires_at"], row["ends_at"]) if moment is not None]
+    return min(ends, default=None)
 
 
 def pepper_of(row: Mapping[str, Any]) -> bytes | None:

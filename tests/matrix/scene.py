@@ -74,6 +74,7 @@ class Scene:
     membership: SpaceBinding  # Bob's role in the space
     extra: SpaceBinding  # Bob's custom role there
     service: ApiKey  # a service key of Alice's, Member in the space
+    service_secret: str  # what opens it
     user_key: ApiKey  # Alice's
     exposed: str  # the secret of another one
     own: ApiKey | None  # the key the caller sends
@@ -211,6 +212,7 @@ def build(who: str) -> Scene:
         ),
         extra=SpaceBinding.objects.get(pk=extra.pk),
         service=service.key,
+        service_secret=service.plaintext,
         user_key=others.key,
         exposed=exposed.plaintext,
         own=own.key if own else None,

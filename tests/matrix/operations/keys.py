@@ -12,6 +12,7 @@ from accounts.roles import Level, RoleName
 from accounts.vocabulary import Permission
 from apikeys import policy
 from apikeys.explanation import explain
+from apikeys.introspection import introspect
 from apikeys.key_export import export_keys
 from apikeys.lifecycle import create_service_key, create_user_key, flag_exposed, refresh_key, revoke_key
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyKind
@@ -254,6 +255,20 @@ KEYS: dict[str, Operation] = {
             lambda scene: [_own(scene)],
             query=lambda scene: {"space": ""},
             shows=lambda scene: "Nothing more is asked than whether it opens.",
+        ),
+    ),
+    "ask what a presented service key is": operation(
+        question(
+            introspect,
+            lambda scene: given(scene.service_secret, space_id=scene.space.pk),
+            says=lambda told: told is not None,
+            differs={OPERATOR: Fate.MADE},
+            because="It is asked with a key, and an operator has none.",
+        ),
+        rest(
+            "POST /introspect",
+            form=lambda scene: {"token": scene.service_secret, "space_id": wire(scene.space)},
+            shows=lambda scene: wire(scene.service),
         ),
     ),
     "list the service keys one has made": operation(
