@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts.audit import Tag
 from accounts.models import Account, AccountBinding, AuditEvent, SpaceBinding, User
+from accounts.roles import RoleName
 from accounts.vocabulary import Permission
 from accounts.wire import encode_id
 from apikeys.lifecycle import NewKey, refresh_key, revoke_key
@@ -133,12 +134,6 @@ def _removed(cast: Cast, new: NewKey) -> str:
     return new.plaintext
 
 
-def _locked(cast: Cast, new: NewKey) -> str:
-    mine = user_key(cast.alice, cast.account)
-    Account.objects.filter(pk=cast.account.pk).update(developer_access_locked=True)
-    return mine.plaintext
-
-
 NOT_ACTIVE: dict[str, Callable[[Cast, NewKey], str]] = {
     "unknown": lambda cast, new: new.plaintext[:3] + "0" * 61,
     "malformed": lambda cast, new: "no key at all",
@@ -154,7 +149,6 @@ NOT_ACTIVE: dict[str, Callable[[Cast, NewKey], str]] = {
     "another person's": lambda cast, new: user_key(cast.bob, cast.account).plaintext,
     "of a space it cannot see": lambda cast, new: service_key(cast.erin, cast.vision_lab).plaintext,
     "of another account": lambda cast, new: service_key(cast.mallory, cast.elsewhere).plaintext,
-    "locked": _locked,  # the last: nobody makes keys behind it
 }
 
 
@@ -167,6 +161,17 @@ def test_everything_else_is_one_answer(cast: Cast, gateway: NewKey) -> None:  # 
 
     assert set(answers) == {answers[0]}
     assert answers[0][:2] == (200, b'{"active":false}')
+
+
+def test_a_user_key_is_not_active_while_the_lock_is_on(cast: Cast) -> None:
+    admin = service_key(cast.alice, cast.production, account_role=RoleName.ADMIN)
+    new = user_key(cast.bob, cast.account)
+    assert _ask(admin, new.plaintext)["active"]
+
+    Account.objects.filter(pk=cast.account.pk).update(developer_access_locked=True)
+
+    assert _ask(admin, new.plaintext) == {"active": False}
+    assert _ask(admin, admin.plaintext)["active"]
 
 
 def test_of_a_space_where_the_key_does_not_get_in(cast: Cast) -> None:
