@@ -5,7 +5,9 @@ Three queries, whatever the number of organizations and spaces.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Protocol, Self, TypeVar
 
 from accounts.actors import Actor
@@ -152,12 +154,36 @@ def roles_in_space(
 ) -> tuple[C, ...]:
     """Return which of somebody's roles count in a space: the rule of ``permissions.permitted``, for rows at hand.
 
-    The account's always does, and what is held in the space itself; the organization's if it is Admin, or in a public
-    space where no predefined role takes its place.
+    The account's always does, and what is held in the space itself; the organization's where it is inherited.
     """
-    falls_back = not is_private and not any(role.is_predefined for role in own_roles)
-    inherited = (organization_role,) if organization_role and (organization_role.is_admin or falls_back) else ()
-    return (account_role, *inherited, *own_roles)
+    inherits = organization_role and inheritance(organization_role, own_roles, is_private=is_private).counts
+    return (account_role, *((organization_role,) if organization_role and inherits else ()), *own_roles)
+
+
+class Inheritance(Enum):
+    """Whether an organization's role counts in one of its spaces, and through what."""
+
+    ADMIN = "admin"
+    PUBLIC = "public"
+    PRIVATE = "private"
+    REPLACED = "replaced"
+
+    @property
+    def counts(self) -> bool:
+        """Whether it does."""
+        return self in (Inheritance.ADMIN, Inheritance.PUBLIC)
+
+
+def inheritance(organization_role: Counts, own_roles: Sequence[Counts], *, is_private: bool) -> Inheritance:
+    """Return what becomes of an organization's role in one of its spaces.
+
+    An Admin's counts in all of them, any other in the public ones, where no predefined role takes its place.
+    """
+    if organization_role.is_admin:
+        return Inheritance.ADMIN
+    if is_private:
+        return Inheritance.PRIVATE
+    return Inheritance.REPLACED if any(role.is_predefined for role in own_roles) else Inheritance.PUBLIC
 
 
 def standing_of(actor: Actor, *, lock: bool = False) -> Standing:

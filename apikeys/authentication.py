@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -28,6 +28,7 @@ from apikeys.usage import note_use, uses
 from apikeys.verification import verify
 
 REALM = "arizekeys"
+FORM = "application/x-www-form-urlencoded"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _KEPT_OF_BODY = 4_000
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
@@ -52,7 +53,9 @@ class ApiKeyAuthentication(BaseAuthentication):
             LimiterFailed: how often cannot be known (503).
         """
         http = request._request
-        refuse_misplaced_key(http, self.door)
+        # Where a view takes a key in a form, to say what it is.
+        token_field: str = getattr((request.parser_context or {}).get("view"), "token_field", "")
+        refuse_misplaced_key(http, self.door, token_field=token_field)
         presented = presented_key(http)
         if presented is None:
             return None
@@ -74,7 +77,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         except TooOften as too_often:
             record_refusal(actor, Tag.ACCESS_REFUSED, too_often)
             raise
-        if key.is_user_key and key.account.developer_access_locked:
+        if key.is_locked_out:
             locked = DeveloperAccessLocked("The account's developer access lock is on: user keys cannot call the API.")
             record_refusal(actor, Tag.ACCESS_REFUSED, locked)
             raise locked
@@ -128,8 +131,10 @@ def one_key(authorization: str | None, key: str | None) -> str | None:
     return rest if scheme.lower() == "bearer" else presented
 
 
-def refuse_misplaced_key(request: HttpRequest, door: Door) -> None:
+def refuse_misplaced_key(request: HttpRequest, door: Door, *, token_field: str = "") -> None:
     """Refuse a key in the address, a cookie or a form: such places get logged, so the key is marked exposed.
+
+    In ``token_field`` of a form, given once, a key is where it belongs (RFC 7662 §2.1).
 
     Raises:
         UnsafeRequest: there is one.
@@ -139,7 +144,9 @@ def refuse_misplaced_key(request: HttpRequest, door: Door) -> None:
         "path": request.path,
         "cookie": request.META.get("HTTP_COOKIE", ""),
     }
-    if request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
+    if request.content_type == FORM and token_field:
+        places["form body"] = _fields_beside(token_field, QueryDict(body_of(request)))
+    elif request.content_type in (FORM, "multipart/form-data"):
         places["form body"] = body_of(request).decode("utf-8", "replace")
     for where, text in places.items():
         found = _key_in(text)
@@ -160,6 +167,12 @@ def _key_in(text: str) -> re.Match[str] | None:
     return KEY_PATTERN.search(unquote(text))
 
 
+def _fields_beside(name: str, form: QueryDict) -> str:
+    """Return what a form holds besides one field, which counts once."""
+    rest = [(field, values[1:] if field == name else values) for field, values in form.lists()]
+    return "\n".join(f"{field}={value}" for field, values in rest for value in values)
+
+
 def client_name(meta: Mapping[str, Any]) -> str:
     """Return how the client names itself: the SDK's own headers, else its user agent. Shown, never trusted.
 
@@ -175,12 +188,15 @@ def client_name(meta: Mapping[str, Any]) -> str:
 def operation_of(request: HttpRequest) -> Operation:
     """Describe a REST request for the audit trail: method and route, and the body of a writing one.
 
+    But for forms: nothing is written through them, and what stands in one may be a key.
+
     The route is spelled as the API's documentation does, ``/v2/users/{user_id}``: people filter by it.
     """
     kind = "QUERY" if request.method in _READING else "MUTATION"
     route = request.resolver_match.route if request.resolver_match else request.path.lstrip("/")
     route = _PARAMETER.sub(r"{\1}", route)
-    text = "" if kind == "QUERY" else _legible(body_of(request).decode("utf-8", "replace"))[:_KEPT_OF_BODY]
+    told = kind == "MUTATION" and request.content_type != FORM
+    text = _legible(body_of(request).decode("utf-8", "replace"))[:_KEPT_OF_BODY] if told else ""
     return Operation(kind=kind, name=f"{request.method} /{route}", text=text)
 
 

@@ -19,7 +19,7 @@ from accounts.vocabulary import Permission
 from apikeys import tokens
 from apikeys.errors import InvalidKey, Reason
 from apikeys.prepared import Prepared
-from apikeys.verification import freshen, why_refused
+from apikeys.verification import end_of, freshen, is_locked_out, why_refused
 
 # Seconds after which a database that says nothing is one that cannot be asked.
 PATIENCE = 2.0
@@ -185,8 +185,8 @@ def decide(presented: str, question: Question, *, at: datetime) -> Decision:
         account_id=row["account_id"],
         space_id=row["space_id"],
         role=_effective(roles),
-        locked=row["kind"] == "USER" and row["developer_access_locked"],
-        ends_at=min((one for one in (row["key__expires_at"], row["ends_at"]) if one is not None), default=None),
+        locked=is_locked_out(row["kind"], row["developer_access_locked"]),
+        ends_at=end_of(row),
     )
 
 

@@ -54,6 +54,7 @@ class KeyRow:
     first_used_at: datetime | None
     times_used: int
     used_lately: bool
+    why_url: str
     refresh_url: str
     revoke_url: str
 
@@ -133,6 +134,7 @@ def _row(
         first_used_at=use.first_used_at if use else None,
         times_used=use.uses if use else 0,
         used_lately=use is not None and at - use.last_used_at < _LATELY,
+        why_url=reverse("apikeys:why", args=[key.wire_id]),
         refresh_url=reverse("apikeys:refresh", args=[key.wire_id]) if may_refresh else "",
         revoke_url=reverse("apikeys:revoke", args=[key.wire_id]) if may_revoke else "",
     )

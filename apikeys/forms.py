@@ -13,12 +13,14 @@ from django.http import QueryDict
 from django.utils.functional import cached_property
 
 from accounts.actors import Actor
+from accounts.categories import CATEGORIES
 from accounts.errors import DomainError
 from accounts.models import Account, Organization, Role, Space
 from accounts.permissions import visible
 from accounts.roles import Level, RoleName
 from accounts.scope import ChosenScope
 from accounts.standing import Standing
+from accounts.wire import encode_id
 from apikeys import policy
 from apikeys.lifecycle import MAX_DESCRIPTION, MAX_GRACE, MAX_NAME, MAX_SCOPES, OrganizationGrant, SpaceGrant
 from apikeys.models import ApiKey, KeyKind
@@ -414,3 +416,31 @@ def _given(role: Role | None) -> Role:
 
 def _article(word: str) -> str:
     return "an" if word[:1] in "AEIO" else "a"
+
+
+class QuestionForm(forms.Form):
+    """What a key is asked about. Whether there is such a space, and one may know of it, is not asked here."""
+
+    space = forms.CharField(label="Where", required=False, widget=forms.Select)
+    permission = forms.ChoiceField(label="What", required=False)
+    secret = forms.ChoiceField(
+        label="Secret",
+        required=False,
+        choices=[("", "The present one"), ("previous", "The one before the last refresh")],
+    )
+
+    def __init__(self, *args: Any, actor: Actor, key: ApiKey, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        places: dict[str, list[tuple[str, str]]] = {}
+        for space in policy.spaces_known_of(actor, key)[:MAX_LISTED_SPACES]:
+            places.setdefault(space.organization.name, []).append((encode_id("Space", space.pk), space.name))
+        self.has_spaces = bool(places)
+        self.fields["space"].widget = forms.Select(choices=[("", f"The account {key.account}"), *places.items()])
+        what = self.fields["permission"]
+        assert isinstance(what, forms.ChoiceField)  # noqa: S101 -- as declared above
+        what.choices = [
+            ("", "Get in at all"),
+            *((category.label, [(one.value, one.value) for one in category.permissions]) for category in CATEGORIES),
+        ]
+        if key.refreshed_at is None:
+            del self.fields["secret"]

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.actors import Actor
-from accounts.errors import Forbidden
+from accounts.errors import Forbidden, NotFound
 from accounts.models import (
+    Account,
     AccountBinding,
     Organization,
     OrganizationBinding,
@@ -23,7 +24,7 @@ from accounts.models import (
     SpaceBinding,
     User,
 )
-from accounts.permissions import permitted, require
+from accounts.permissions import may, may_see, permitted, require, seen_by
 from accounts.roles import Level, RoleName
 from accounts.standing import Standing, standing_of
 from accounts.vocabulary import Permission
@@ -152,6 +153,22 @@ def bound_only_at(scope: Organization | Space) -> ApiKeyQuerySet:
     return bound_at(scope).exclude(Exists(_bot_bindings().exclude(**_within(scope))))
 
 
+def require_introspection(actor: Actor) -> None:
+    """Refuse to say what a presented key is to those who may read no keys anywhere in the account.
+
+    Raises:
+        Forbidden: the actor has SERVICE_KEY_READ nowhere.
+    """
+    if may(actor, Permission.SERVICE_KEY_READ, actor.require_account()):
+        return
+    spaces = Space.objects.none() if actor.user is None else permitted(actor.user, Permission.SERVICE_KEY_READ, Space)
+    if not spaces.filter(organization__account=actor.require_account()).exists():
+        raise Forbidden(
+            f"You need the permission {Permission.SERVICE_KEY_READ} in a space to ask what a key is.",
+            permission=Permission.SERVICE_KEY_READ,
+        )
+
+
 def find_key(actor: Actor, number: int) -> ApiKey:
     """Return a key the actor may know of.
 
@@ -162,6 +179,32 @@ def find_key(actor: Actor, number: int) -> ApiKey:
     if key is None:
         raise KeyNotFound("There is no such API key, or you have no access to it.")
     return key
+
+
+def require_known_at(actor: Actor, key: ApiKey, scope: Account | Organization | Space) -> None:
+    """Refuse to tell what a key may at a scope, unless that is the actor's to know.
+
+    Its owner, whoever made it and account admins know it wherever they see the scope. Whoever sees a service key since
+    it is in a space of theirs knows it in the spaces whose keys they may read; and of the account, since every list of
+    keys names the role there.
+
+    Raises:
+        NotFound: there is no such scope, or no such key there, as far as the actor may know.
+    """
+    if not may_see(actor, scope):
+        raise NotFound(f"There is no such {scope._meta.verbose_name}, or you have no access to it.")
+    if isinstance(scope, Account) or _owns(actor, key) or _made(actor, key) or standing_of(actor).is_account_admin:
+        return
+    if isinstance(scope, Organization) or not may(actor, Permission.SERVICE_KEY_READ, scope):
+        raise KeyNotFound("There is no such API key there, or you may not know of it.")
+
+
+def spaces_known_of(actor: Actor, key: ApiKey) -> QuerySet[Space]:
+    """Return the spaces of which the actor may know what a key is there: the twin of ``require_known_at``."""
+    seen = seen_by(actor, Space).select_related("organization").order_by("organization__name", "name", "pk")
+    if _owns(actor, key) or _made(actor, key) or standing_of(actor).is_account_admin:
+        return seen
+    return seen.none() if actor.user is None else seen & permitted(actor.user, Permission.SERVICE_KEY_READ, Space)
 
 
 def require_developer(standing: Standing) -> None:

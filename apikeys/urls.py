@@ -14,4 +14,5 @@ urlpatterns = [
     path("new/", views.new, name="new"),
     path("<str:wire_id>/refresh/", views.refresh, name="refresh"),
     path("<str:wire_id>/revoke/", views.revoke, name="revoke"),
+    path("<str:wire_id>/why/", views.why, name="why"),
 ]

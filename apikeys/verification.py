@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,21 @@ _ACCOUNT_FIELDS = [field.attname for field in Account._meta.concrete_fields]
 _KEY_FIELDS = ("id", "kind", "name", "expires_at", "revoked_at", "redacted_key", "owner_id", "account_id")
 
 
+def _is_past(moment: datetime | None, at: datetime) -> bool:
+    return moment is not None and moment <= at
+
+
+# What keeps a key from opening anything, although its secret is right. The first that is so is the reason.
+OBSTACLES: tuple[tuple[Reason, Callable[[Mapping[str, Any], datetime], bool]], ...] = (
+    (Reason.REVOKED, lambda row, at: row["key__revoked_at"] is not None),
+    (Reason.EXPIRED, lambda row, at: _is_past(row["key__expires_at"], at)),
+    (Reason.SUPERSEDED, lambda row, at: _is_past(row["ends_at"], at)),
+    (Reason.OWNER_INACTIVE, lambda row, at: not row["key__owner__is_active"]),
+    (Reason.OWNER_REMOVED, lambda row, at: not row["is_member"]),
+    (Reason.UNBOUND, lambda row, at: not row["is_bound"]),
+)
+
+
 @dataclass(frozen=True)
 class VerifiedKey:
     """A key that opened: who acts, in which account. Permissions are the user's, asked at each use."""
@@ -36,6 +51,8 @@ class VerifiedKey:
     name: str
     redacted_key: str
     expires_at: datetime | None
+    issued_at: datetime  # the secret that was presented
+    ends_at: datetime | None  # whichever comes first, the key's end or the secret's
     user: User
     account: Account
 
@@ -43,6 +60,11 @@ class VerifiedKey:
     def is_user_key(self) -> bool:
         """Whether the key is a person's."""
         return self.kind == KeyKind.USER
+
+    @property
+    def is_locked_out(self) -> bool:
+        """Whether the account's lock keeps the key out."""
+        return is_locked_out(self.kind, self.account.developer_access_locked)
 
 
 def verify(presented: str, *, at: datetime) -> VerifiedKey:
@@ -55,7 +77,7 @@ def verify(presented: str, *, at: datetime) -> VerifiedKey:
         InvalidKey: for every reason there is, and always the same to the outside.
     """
     key_text = tokens.parse(presented)
-    row = _look_up(key_text.public_id)
+    row = look_up(key_text.public_id)
     reason = why_refused(key_text, row, at)
     if row is None or reason is not None:
         reason = reason or Reason.UNKNOWN
@@ -68,12 +90,14 @@ def verify(presented: str, *, at: datetime) -> VerifiedKey:
         name=row["key__name"],
         redacted_key=row["key__redacted_key"],
         expires_at=row["key__expires_at"],
+        issued_at=row["created_at"],
+        ends_at=end_of(row),
         user=User.from_db(None, _USER_FIELDS, [row[f"key__owner__{name}"] for name in _USER_FIELDS]),
         account=Account.from_db(None, _ACCOUNT_FIELDS, [row[f"key__account__{name}"] for name in _ACCOUNT_FIELDS]),
     )
 
 
-def _look_up(public_id: str) -> dict[str, Any] | None:
+def look_up(public_id: str) -> dict[str, Any] | None:
     """Fetch all that a decision needs, flat: building models for keys that are refused would show in the time taken."""
     columns, sql, parameters = _question()
     with connection.cursor() as cursor:
@@ -91,6 +115,7 @@ def _question() -> tuple[tuple[str, ...], str, tuple[Any, ...]]:
         "id",
         "digest",
         "pepper_id",
+        "created_at",
         "ends_at",
         "is_member",
         "is_bound",
@@ -112,8 +137,7 @@ def _question() -> tuple[tuple[str, ...], str, tuple[Any, ...]]:
 
 def why_refused(key_text: tokens.KeyText, row: Mapping[str, Any] | None, at: datetime) -> Reason | None:
     """Return why a key opens nothing, or ``None``: the one place where that is decided, whoever fetched the row."""
-    ring = peppers.ring()
-    pepper = ring.get(row["pepper_id"]) if row else None
+    pepper = pepper_of(row) if row else None
     # One MAC in every case, so that the time taken tells nothing about which keys exist.
     opens = tokens.matches(key_text, pepper or peppers.newest()[1], bytes(row["digest"]) if row else _NO_DIGEST)
     if row is None:
@@ -123,17 +147,23 @@ def why_refused(key_text: tokens.KeyText, row: Mapping[str, Any] | None, at: dat
         return Reason.NO_PEPPER
     if not opens:
         return Reason.WRONG_SECRET
-    if row["key__revoked_at"] is not None:
-        return Reason.REVOKED
-    if row["key__expires_at"] is not None and row["key__expires_at"] <= at:
-        return Reason.EXPIRED
-    if row["ends_at"] is not None and row["ends_at"] <= at:
-        return Reason.SUPERSEDED
-    if not row["key__owner__is_active"]:
-        return Reason.OWNER_INACTIVE
-    if not row["is_member"]:
-        return Reason.OWNER_REMOVED
-    return None if row["is_bound"] else Reason.UNBOUND
+    return next((reason for reason, is_so in OBSTACLES if is_so(row, at)), None)
+
+
+def end_of(row: Mapping[str, Any]) -> datetime | None:
+    """Return when a secret stops by itself."""
+    ends = [moment for moment in (row["key__expires_at"], row["ends_at"]) if moment is not None]
+    return min(ends, default=None)
+
+
+def pepper_of(row: Mapping[str, Any]) -> bytes | None:
+    """Return the pepper that a secret was made with, if it is configured: without it no secret can be told right."""
+    return peppers.ring().get(row["pepper_id"])
+
+
+def is_locked_out(kind: str, developer_access_locked: bool) -> bool:
+    """Whether a key that opens is kept out all the same: the account's lock is for keys of people."""
+    return developer_access_locked and kind == KeyKind.USER
 
 
 def freshen(key_text: tokens.KeyText, row: Mapping[str, Any]) -> None:

@@ -29,9 +29,11 @@ from accounts.permissions import find_seen
 from accounts.recent import recent_login_required
 from accounts.scope import ChosenScope, chosen_scope
 from accounts.standing import Standing, standing_of
-from accounts.wire import decode_id
+from accounts.vocabulary import Permission
+from accounts.wire import decode_id, encode_id
 from apikeys import abilities, dressing, nonces, policy
-from apikeys.forms import CreateKeyForm, ExpiryForm, RefreshForm, ServiceGrants, show_refusal
+from apikeys.explanation import explain
+from apikeys.forms import CreateKeyForm, ExpiryForm, QuestionForm, RefreshForm, ServiceGrants, show_refusal
 from apikeys.lifecycle import NewKey, create_service_key, create_user_key, refresh_key, revoke_key
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyKind, KeyStatus
 from apikeys.nonces import NonceState
@@ -129,6 +131,30 @@ def revoke(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
         return redirect(_list_url(key.kind))
     (row,) = dressing.rows(actor, standing, [key], at=at)
     return render(request, "apikeys/revoke.html", _dialog(key.kind) | {"row": row})
+
+
+@require_safe
+@settings_page
+def why(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
+    """Ask what a key may do where, and show what decides it."""
+    key, at = _find(actor, wire_id), timezone.now()
+    scope = chosen_scope(request, actor)
+    preferred = encode_id("Space", scope.space.pk) if scope.space else ""
+    form = QuestionForm(request.GET or None, initial={"space": preferred}, actor=actor, key=key)
+    told = None
+    if form.is_valid():
+        asked = form.cleaned_data
+        told = explain(
+            actor,
+            key.pk,
+            space_id=_number(asked["space"], "Space") if asked["space"] else None,
+            permission=Permission(asked["permission"]) if asked["permission"] else None,
+            previous=asked.get("secret") == "previous",
+            at=at,
+        )
+    (row,) = dressing.rows(actor, standing_of(actor), [key], at=at)
+    context = {"section": "api-keys", "form": form, "told": told, "row": row, "list_url": _list_url(key.kind)}
+    return render(request, "apikeys/why.html", context)
 
 
 def _list(
@@ -382,11 +408,14 @@ def _old_until(grace: timedelta, expired_at: datetime | None, at: datetime) -> s
 
 
 def _find(actor: Actor, wire_id: str) -> ApiKey:
+    return policy.find_key(actor, _number(wire_id, "ApiKey"))
+
+
+def _number(wire_id: str, type_name: str) -> int:
     try:
-        number = decode_id(wire_id, "ApiKey")
+        return decode_id(wire_id, type_name)
     except Invalid as error:
         raise Http404 from error
-    return policy.find_key(actor, number)
 
 
 def _dialog(kind: str) -> dict[str, Any]:
@@ -401,10 +430,7 @@ def _asked_space(request: HttpRequest, actor: Actor) -> ChosenScope | None:
     """Return the space that the address names, as links on a space's page do, in place of what is chosen above."""
     if "space" not in request.GET:
         return None
-    try:
-        space = find_seen(actor, Space, decode_id(request.GET["space"], "Space"))
-    except Invalid as error:
-        raise Http404 from error
+    space = find_seen(actor, Space, _number(request.GET["space"], "Space"))
     return ChosenScope(actor.require_account(), space.organization, space)
 
 

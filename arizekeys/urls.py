@@ -7,6 +7,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from accounts.rest.nowhere import NoSuchAddress
+from apikeys.rest.introspecting import Introspection
 from arizekeys import docs
 from arizekeys.health import healthz
 from arizekeys.schema import GraphQL
@@ -21,6 +22,7 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("v2/", include("apikeys.rest.urls")),
     path("v2/", include("accounts.rest.urls")),
+    path("introspect", Introspection.as_view(), name="introspect"),
     re_path(r"^v2(?:/|$)", NoSuchAddress.as_view(), name="no-such-address"),
     path("graphql", GraphQL.as_view(), name="graphql"),
     path("openapi.json", docs.Document.as_view(), name="openapi"),

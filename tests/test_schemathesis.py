@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 import schemathesis
@@ -28,6 +29,7 @@ from accounts.models import Space
 from accounts.paging import Page
 from accounts.rest.shapes import described_id
 from accounts.wire import encode_id
+from apikeys.authentication import FORM
 from arizekeys.docs import openapi
 from tests.cast import Cast, assemble
 from tests.factories import bind, custom_role, later, service_key, user_key
@@ -226,15 +228,16 @@ def test_examples_work_as_they_stand(
     query = {
         name: one["schema"]["enum"][0] for name, one in named.items() if one["in"] == "query" and "required" in one
     }
-    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    bodies = [json.dumps(one["value"]) for one in content.get("examples", {}).values()]
+    kind, content = next(iter(operation.get("requestBody", {}).get("content", {"application/json": {}}).items()))
+    encode = urlencode if kind == FORM else json.dumps
+    bodies = [encode(one["value"]) for one in content.get("examples", {}).values()]
 
     for body in bodies or [""]:
         response = client.generic(
             method.upper(),
             place.format(**ids),
             body,
-            content_type="application/json",
+            content_type=kind,
             headers=headers,
             query_params=query,
         )

@@ -304,7 +304,7 @@ def repeatable(shape: type[Shape]) -> frozenset[str]:
     return frozenset(name for name, field in shape().fields.items() if isinstance(field, Many))
 
 
-def cleaned(shape: type[Shape], data: Any) -> dict[str, Any]:
+def cleaned(shape: type[serializers.Serializer[Any]], data: Any) -> dict[str, Any]:
     """Return what a request says, checked.
 
     Raises:

@@ -555,3 +555,34 @@ def test_as_a_process_a_refusal_is_one_sentence_and_code_1() -> None:
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "Traceback" not in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1
+
+
+# explainkey
+
+
+def test_explanation_marks_what_decided(cast: Cast) -> None:
+    service_key(cast.alice, cast.production, name="nightly", role=RoleName.READ_ONLY)
+
+    printed = _run("explainkey", "nightly", "--space", "production", "--permission", "dataset_create")
+
+    assert "The key may not DATASET_CREATE in production." in printed
+    (decisive,) = [line for line in printed.splitlines() if line.startswith(">")]
+    assert decisive == "> refuses No role that counts here permits DATASET_CREATE."
+
+
+def test_explanation_as_json(cast: Cast) -> None:
+    new = user_key(cast.bob, cast.account, "notebook")
+
+    told = json.loads(_run("explainkey", new.key.wire_id, "--org", "Fraud & Risk", "--json"))
+
+    assert (told["allowed"], told["outcome"], told["space_id"]) == (True, "ALLOWED", None)
+    assert [fact["fact"] for fact in told["facts"] if fact["decided"]] == ["ORGANIZATION_ROLE"]
+
+
+def test_explanation_of_what_there_is_not(cast: Cast) -> None:
+    new = user_key(cast.bob, cast.account, "notebook")
+
+    assert "DATASET_READ" in _refused("explainkey", "notebook", "--permission", "FLY")
+    assert "Did you mean" in _refused("explainkey", "notebook", "--space", "prodction")
+    assert "whole key" in _refused("explainkey", new.plaintext)
+    assert "not refreshed" in _refused("explainkey", "notebook", "--previous")

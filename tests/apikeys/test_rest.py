@@ -14,6 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.audit import Tag
 from accounts.bindings import unbind_role
 from accounts.models import Account, AccountBinding, AuditEvent, Role, User
 from accounts.people import remove_person
@@ -905,3 +906,57 @@ def test_key_that_is_gone_and_key_that_never_was_look_the_same(cast: Cast, by: A
 
     assert there.pop("instance") != nowhere.pop("instance")
     assert there == nowhere
+
+
+# Explaining, which the vendor's API has not
+
+
+def test_explanation_says_what_decided(cast: Cast, client: Client) -> None:
+    caller = Caller(client, user_key(cast.alice, cast.account))
+    new = service_key(cast.alice, cast.production, role=RoleName.READ_ONLY)
+    place = f"{LIST}/{new.key.wire_id}/explain"
+    asked = {"space_id": encode_id("Space", cast.production.pk), "permission": "DATASET_CREATE"}
+
+    response = client.get(place, asked, headers=caller._headers())
+
+    assert (response.status_code, response["Cache-Control"]) == (200, "no-store")
+    told = response.json()
+    facts = told.pop("facts")
+    assert told == {
+        "api_key_id": new.key.wire_id,
+        **asked,
+        "allowed": False,
+        "outcome": "FORBIDDEN",
+        "status": 403,
+        "says": "The key may not DATASET_CREATE in production.",
+    }
+    assert [fact["fact"] for fact in facts if fact["decided"]] == ["PERMISSION"]
+    assert facts[-2] == {
+        "fact": "SPACE_ROLE",
+        "verdict": "SILENT",
+        "decided": False,
+        "says": "Read-Only Member in production, which does not permit DATASET_CREATE.",
+        "role": {"type": "PREDEFINED", "name": "READ_ONLY"},
+    }
+    assert not AuditEvent.objects.filter(actor_id=cast.alice.pk, tag=Tag.ACCESS_REFUSED).exists()
+
+
+def test_explanation_of_the_secret_before_and_of_an_organization(cast: Cast, client: Client) -> None:
+    caller = Caller(client, user_key(cast.alice, cast.account))
+    new = user_key(cast.bob, cast.account)
+    place = f"{LIST}/{new.key.wire_id}/explain"
+
+    def ask(**asked: str) -> tuple[int, Any]:
+        response = client.get(place, asked, headers=caller._headers())
+        return response.status_code, response.json()
+
+    assert ask(secret="PREVIOUS")[0] == 404
+    caller.refresh(new.key)
+
+    assert ask()[1]["outcome"] == "ALLOWED"
+    assert ask(secret="PREVIOUS")[1]["outcome"] == "REFUSED"
+    organization = encode_id("Organization", cast.fraud.pk)
+    assert ask(organization_id=organization)[1]["organization_id"] == organization
+    both = ask(organization_id=organization, space_id=encode_id("Space", cast.production.pk))
+    assert (both[0], both[1]["error_code"]) == (400, "incompatible")
+    assert ask(permission="FLY")[0] == 400

@@ -21,6 +21,8 @@ from accounts.models import AccountBinding, AuditEvent, OrganizationBinding, Spa
 from accounts.recent import AUTHENTICATED_AT
 from accounts.roles import RoleName
 from accounts.scope import SESSION_ORGANIZATION, SESSION_SPACE
+from accounts.wire import encode_id
+from apikeys.lifecycle import refresh_key
 from apikeys.models import ApiKey, KeyKind, KeySecret
 from apikeys.verification import verify
 from tests.cast import Cast
@@ -780,3 +782,63 @@ def test_key_typed_into_a_search_leaves_the_address_and_is_marked(
     client.force_login(cast.bob)
     assert "Exposed" in body(client.get(LIST))
     assert client.get("/settings/api-keys/?q=ak-laptop").status_code == 200
+
+
+# Why
+
+
+def _why(key: ApiKey) -> str:
+    return reverse("apikeys:why", args=[key.wire_id])
+
+
+def test_why_starts_with_a_question_and_helps(bob: Client, cast: Cast) -> None:
+    key = user_key(cast.bob, cast.account, "mine").key
+
+    page = body(bob.get(_why(key)))
+
+    assert "Nothing asked yet" in page
+    assert "production" in page
+    assert "vision-lab" not in page  # which he does not see
+    assert "The one before the last refresh" not in page
+    assert _why(key) in body(bob.get(LIST))
+
+
+def test_why_tells_the_ladder_and_what_decided(bob: Client, cast: Cast) -> None:
+    key = user_key(cast.bob, cast.account).key
+    space = encode_id("Space", cast.production.pk)
+
+    may = body(bob.get(_why(key), {"space": space, "permission": "DATASET_CREATE"}))
+    may_not = body(bob.get(_why(key), {"space": space, "permission": "SPACE_DELETE"}))
+
+    assert "The key may DATASET_CREATE in production." in may
+    assert may.count(">Decided<") == may_not.count(">Decided<") == 1
+    assert "Member in production, which permits DATASET_CREATE." in may
+    assert "No role that counts here permits SPACE_DELETE." in may_not
+
+
+def test_why_of_the_secret_before_the_last_refresh(bob: Client, cast: Cast) -> None:
+    key = user_key(cast.bob, cast.account).key
+    refresh_key(cast.actor(cast.bob), key, at=timezone.now())
+
+    assert "The key opens." in body(bob.get(_why(key), {"space": ""}))
+    assert "The key opens nothing." in body(bob.get(_why(key), {"space": "", "secret": "previous"}))
+
+
+def test_why_is_nobody_elses_business(bob: Client, cast: Cast) -> None:
+    mine, hers = user_key(cast.bob, cast.account).key, user_key(cast.alice, cast.account).key
+
+    assert bob.get(_why(hers)).status_code == 404
+    for space in (cast.vision_lab, cast.elsewhere):
+        assert bob.get(_why(mine), {"space": encode_id("Space", space.pk)}).status_code == 404
+    assert bob.get(_why(mine), {"space": "nonsense"}).status_code == 404
+    assert "Select a valid choice" in body(bob.get(_why(mine), {"space": "", "permission": "FLY"}))
+
+
+def test_why_offers_the_spaces_whose_keys_one_may_read(bob: Client, cast: Cast) -> None:
+    key = service_key(cast.alice, cast.production, cast.vision_lab).key
+    SpaceBinding.objects.filter(user=cast.bob, content_object=cast.staging).delete()
+    bind(cast.bob, cast.staging, RoleName.READ_ONLY)
+
+    offered = re.findall(r'<option value="[^"]+">([\w-]+)</option>', body(bob.get(_why(key))))
+
+    assert [name for name in offered if name in ("production", "staging", "vision-lab")] == ["production"]

@@ -76,6 +76,19 @@ def fill_service(page: Page) -> None:
     page.get_by_text("Advanced").click()
 
 
+def ask_why(name: str, space: str, permission: str) -> Callable[[Page], None]:
+    """Ask what a key may do in a space, as somebody does who chooses."""
+
+    def go(page: Page) -> None:
+        of_key(name, "why")(page)
+        page.get_by_label("Where", exact=True).select_option(label=space)
+        page.get_by_label("What", exact=True).select_option(permission)
+        page.get_by_role("button", name="Explain").click()
+        page.get_by_role("heading", level=2).wait_for()
+
+    return go
+
+
 def refuse(page: Page) -> None:
     """Send a form with mistakes."""
     page.goto(NEW)
@@ -108,6 +121,22 @@ PAGES: list[tuple[str, str, Callable[[Page], None], bool, str]] = [
     ("created", "bob", reveal, False, "Key created"),
     ("refresh", "bob", of_key("nightly export", "refresh"), True, "Refresh ‘nightly export’?"),
     ("revoke", "alice", of_key("evaluation pipeline", "revoke"), True, "Revoke ‘evaluation pipeline’?"),
+    ("why", "bob", of_key("nightly export", "why"), True, "What may ‘nightly export’ do?"),
+    (
+        "why-allowed",
+        "alice",
+        ask_why("evaluation pipeline", "vision-lab", "DATASET_CREATE"),
+        True,
+        "What may ‘evaluation pipeline’ do?",
+    ),
+    (
+        "why-forbidden",
+        "bob",
+        ask_why("drift monitor", "production", "SPACE_DELETE"),
+        True,
+        "What may ‘drift monitor’ do?",
+    ),
+    ("why-refused", "bob", ask_why("workshop", "production", ""), True, "What may ‘workshop’ do?"),
     ("not-found", "bob", visit(f"{LIST}nothing/refresh/"), False, "Nothing here"),
     ("forbidden", "bob", of_key("evaluation pipeline", "revoke"), True, "Not yours to open"),
 ]

@@ -75,6 +75,7 @@ class Scene:
     membership: SpaceBinding  # Bob's role in the space
     extra: SpaceBinding  # Bob's custom role there
     service: ApiKey  # a service key of Alice's, Member in the space
+    service_secret: str  # what opens it
     user_key: ApiKey  # Alice's
     exposed: str  # the secret of another one
     own: ApiKey | None  # the key the caller sends
@@ -196,7 +197,7 @@ def build(who: str) -> Scene:
     session_of(cast.alice)
     KeyUse.objects.create(key=service.key, first_used_at=before, last_used_at=before)
     AccessAttempt.objects.create(username="bob@example.com", ip_address="203.0.113.5", failures_since_start=5)
-    caller, home, own = _caller(who, cast)
+    caller, home, own = caller_in(who, cast)
     ApiKey.objects.filter(pk=own_service.key.pk).update(created_by=caller)
     return Scene(
         who=who,
@@ -217,6 +218,7 @@ def build(who: str) -> Scene:
         ),
         extra=SpaceBinding.objects.get(pk=extra.pk),
         service=service.key,
+        service_secret=service.plaintext,
         user_key=others.key,
         exposed=exposed.plaintext,
         own=own.key if own else None,
@@ -224,7 +226,8 @@ def build(who: str) -> Scene:
     )
 
 
-def _caller(who: str, cast: Cast) -> tuple[User | None, Account, NewKey | None]:
+def caller_in(who: str, cast: Cast) -> tuple[User | None, Account, NewKey | None]:
+    """Put one caller in place; return them, the account they act in, and the key they come with."""
     if who == NOBODY:
         return None, cast.account, None
     if who == OPERATOR:

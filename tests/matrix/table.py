@@ -47,6 +47,9 @@ Keys
   list another person's user keys                     | Y  n  n  n  | n  n  n  n  | n  n  n  n  | n  n  | n  .  Y  k
   list the service keys of a space                    | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
   read about a service key                            | Y  .  .  .  | Y  Y  .  .  | Y  Y  .  .  | .  .  | Y  .  Y  k
+  ask why a service key may do something              | Y  .  .  .  | Y  Y  .  .  | Y  Y  .  .  | .  .  | Y  .  Y  k
+  ask why one's own key may do something              | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  h  -  k
+  ask what a presented service key is                 | Y  n  n  n  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  -  k
   list the service keys one has made                  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  -  k
   list the service keys another person has made       | Y  n  n  n  | n  n  n  n  | n  n  n  n  | n  n  | n  .  Y  k
   refresh one's own key                               | Y  Y  n  n  | Y  Y  Y  n  | Y  Y  Y  n  | Y  Y  | n  h  -  k

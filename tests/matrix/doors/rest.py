@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.db.models import Model
 
@@ -41,6 +42,7 @@ class RestWay(Way):
     at: Of[Sequence[Model]]
     query: Of[Mapping[str, Any]] | None
     body: Of[Mapping[str, Any]] | None
+    form: Of[Mapping[str, Any]] | None
     shows: Of[str] | None
 
     def ask(self, scene: Scene) -> Fate | str:
@@ -48,8 +50,8 @@ class RestWay(Way):
         response = scene.client().generic(
             self.name.partition(" ")[0],
             self._address(scene),
-            json.dumps(self.body(scene)) if self.body else "",
-            content_type="application/json",
+            urlencode(self.form(scene)) if self.form else json.dumps(self.body(scene)) if self.body else "",
+            content_type="application/x-www-form-urlencoded" if self.form else "application/json",
             headers={"authorization": f"Bearer {scene.key}"} if scene.key else {},
             query_params=dict(self.query(scene)) if self.query else {},
         )
@@ -71,6 +73,7 @@ def rest(
     at: Of[Sequence[Model]] = nothing,
     *,
     body: Of[Mapping[str, Any]] | None = None,
+    form: Of[Mapping[str, Any]] | None = None,
     query: Of[Mapping[str, Any]] | None = None,
     shows: Of[str] | None = None,
     differs: Instead | None = None,
@@ -82,6 +85,7 @@ def rest(
         looks=name.startswith("GET "),
         at=at,
         body=body,
+        form=form,
         query=query,
         shows=shows,
         differs=differs or {},

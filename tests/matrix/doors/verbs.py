@@ -45,12 +45,16 @@ def given(*positional: Any, **named: Any) -> Call:
 
 @dataclass(frozen=True, kw_only=True)
 class VerbWay(Way):
-    """A function that takes the actor first. Where it returns rows, ``holds`` says which one must be among them."""
+    """A function that takes the actor first.
+
+    Where it returns rows, ``holds`` says which one must be among them; of another answer ``says`` whether it is one.
+    """
 
     door = VERBS
     function: Callable[..., Any]
     arguments: Of[Call]
     holds: Of[Model] | None = field(default=None)
+    says: Callable[[Any], bool] | None = field(default=None)
 
     def ask(self, scene: Scene) -> Fate | str:
         """Call it."""
@@ -64,7 +68,8 @@ class VerbWay(Way):
             if scene.who == NOBODY:
                 return Fate.UNAUTHORIZED
             return next((fate for kind, fate in _FATES if isinstance(refusal, kind)), repr(refusal))
-        if self.holds is None or self.holds(scene) in rows:
+        told = self.holds is None or self.holds(scene) in rows
+        if told and (self.says is None or self.says(answer)):
             return Fate.MADE
         return Fate.UNAUTHORIZED if scene.who == NOBODY else Fate.ABSENT
 
@@ -81,6 +86,7 @@ def question(
     arguments: Of[Call],
     *,
     holds: Of[Model] | None = None,
+    says: Callable[[Any], bool] | None = None,
     differs: Instead | None = None,
     because: str = "",
 ) -> Way:
@@ -91,6 +97,7 @@ def question(
         function=function,
         arguments=arguments,
         holds=holds,
+        says=says,
         differs=differs or {},
         because=because,
     )

@@ -9,7 +9,10 @@ from accounts.audit import Tag
 from accounts.audit_export import Format
 from accounts.bindings import predefined
 from accounts.roles import Level, RoleName
+from accounts.vocabulary import Permission
 from apikeys import policy
+from apikeys.explanation import explain
+from apikeys.introspection import introspect
 from apikeys.key_export import export_keys
 from apikeys.lifecycle import create_service_key, create_user_key, flag_exposed, refresh_key, revoke_key
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyKind
@@ -214,6 +217,58 @@ KEYS: dict[str, Operation] = {
             "spaceMemberships { edges { node { space { name } } } }",
             name="ApiKey.spaceMemberships",
             shows=lambda scene: scene.space.name,
+        ),
+    ),
+    "ask why a service key may do something": operation(
+        question(
+            explain,
+            lambda scene: given(scene.service.pk, space_id=scene.space.pk, permission=Permission.DATASET_READ),
+        ),
+        rest(
+            "GET /v2/api-keys/{api_key_id}/explain",
+            lambda scene: [scene.service],
+            query=lambda scene: {"space_id": wire(scene.space), "permission": "DATASET_READ"},
+            shows=lambda scene: "Member in production, which permits DATASET_READ.",
+        ),
+        page(
+            "apikeys:why",
+            lambda scene: [scene.service],
+            query=lambda scene: {"space": wire(scene.space), "permission": "DATASET_READ"},
+            shows=lambda scene: "Member in production, which permits DATASET_READ.",
+        ),
+        command("explainkey", lambda scene: [wire(scene.service), "--space", wire(scene.space)], looks=True),
+    ),
+    "ask why one's own key may do something": operation(
+        question(
+            explain,
+            lambda scene: given(_own(scene).pk),
+            differs={OPERATOR: None},
+            because="An operator has no key.",
+        ),
+        rest(
+            "GET /v2/api-keys/{api_key_id}/explain",
+            lambda scene: [_own(scene)],
+            shows=lambda scene: "Nothing more is asked than whether it opens.",
+        ),
+        page(
+            "apikeys:why",
+            lambda scene: [_own(scene)],
+            query=lambda scene: {"space": ""},
+            shows=lambda scene: "Nothing more is asked than whether it opens.",
+        ),
+    ),
+    "ask what a presented service key is": operation(
+        question(
+            introspect,
+            lambda scene: given(scene.service_secret, space_id=scene.space.pk),
+            says=lambda told: told is not None,
+            differs={OPERATOR: Fate.MADE},
+            because="It is asked with a key, and an operator has none.",
+        ),
+        rest(
+            "POST /introspect",
+            form=lambda scene: {"token": scene.service_secret, "space_id": wire(scene.space)},
+            shows=lambda scene: wire(scene.service),
         ),
     ),
     "list the service keys one has made": operation(
