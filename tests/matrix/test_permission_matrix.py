@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.matrix.doors import browser, command, desk, graphql, rest, verbs
+from accounts.actors import Door as Threshold
+from tests.matrix.doors import browser, command, desk, graphql, rest, verbs, verify
 from tests.matrix.doors.ways import Door, Way
 from tests.matrix.fates import Fate
 from tests.matrix.operations import OPERATIONS
@@ -27,6 +28,7 @@ DOORS: dict[Door, Callable[[], set[str]]] = {
     browser.BROWSER: browser.offered,
     desk.DESK: desk.offered,
     command.COMMAND: command.offered,
+    verify.VERIFY: verify.offered,
 }
 # What doors offer that is nobody's to be allowed or forbidden.
 OUTSIDE = {
@@ -57,6 +59,10 @@ def test_every_operation_of_every_door_is_in_the_table_and_no_other(door: Door) 
     named = {way.name for operation in OPERATIONS.values() for way in operation.ways if way.door is door and way.name}
 
     assert DOORS[door]() - OUTSIDE.keys() == named
+
+
+def test_every_door_there_is_is_tried() -> None:
+    assert {door.threshold for door in DOORS} == set(Threshold)
 
 
 def test_table_and_ways_name_the_same_operations_and_callers() -> None:

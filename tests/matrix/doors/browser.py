@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,7 @@ BROWSER = Door(
     because="A bot never signs in (security 21). An operator is in no account, so there are no Settings for them. "
     "What is not allowed is said on the page.",
 )
-_OTHER_DOORS = ("v2", "introspect", "admin/", "graphql")
+_OTHER_DOORS = re.compile(r"\^?(v2\b|admin/|(introspect|graphql)$)")
 # They only lead on to pages that are named.
 _SIGNPOSTS = frozenset({"home"})
 _STEPS = 2
@@ -151,7 +152,7 @@ def offered() -> set[str]:
 def pages() -> Iterator[Place]:
     """Yield each address that belongs to no other door."""
     for place in places():
-        if not place.route.lstrip("^").startswith(_OTHER_DOORS) and place.name not in _SIGNPOSTS:
+        if not _OTHER_DOORS.match(place.route) and place.name not in _SIGNPOSTS:
             yield place
 
 

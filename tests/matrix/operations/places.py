@@ -18,11 +18,13 @@ from accounts.tenancy import (
     delete_organization,
     delete_space,
 )
+from accounts.vocabulary import Permission
 from tests.matrix.doors.browser import form, page
 from tests.matrix.doors.desk import desk
 from tests.matrix.doors.graphql import mutation, node, query
 from tests.matrix.doors.rest import rest
 from tests.matrix.doors.verbs import given, question, verb
+from tests.matrix.doors.verify import verified
 from tests.matrix.doors.ways import wire
 from tests.matrix.fates import Fate
 from tests.matrix.operations.operation import Operation, operation
@@ -258,6 +260,7 @@ SPACES: dict[str, Operation] = {
     "read a space": operation(
         question(find_seen, lambda scene: given(Space, scene.space.pk)),
         rest("GET /v2/spaces/{space_id}", lambda scene: [scene.space]),
+        verified(Permission.SPACE_READ),
         node("Space", lambda scene: scene.space),
         page("accounts:space", lambda scene: [scene.space]),
         page("accounts:space-settings", lambda scene: [scene.space]),
@@ -265,6 +268,7 @@ SPACES: dict[str, Operation] = {
     "read a private space of others": operation(
         question(find_seen, lambda scene: given(Space, scene.private.pk)),
         rest("GET /v2/spaces/{space_id}", lambda scene: [scene.private]),
+        verified(Permission.SPACE_READ, lambda scene: scene.private),
         node("Space", lambda scene: scene.private),
         page("accounts:space", lambda scene: [scene.private]),
         page("accounts:scope", shows=lambda scene: wire(scene.private)),
@@ -293,6 +297,7 @@ SPACES: dict[str, Operation] = {
     ),
     "rename a space": operation(
         verb(change_space, lambda scene: given(scene.space, name="renamed")),
+        verified(Permission.SPACE_UPDATE),
         rest("PATCH /v2/spaces/{space_id}", lambda scene: [scene.space], body=lambda scene: {"name": "renamed"}),
         mutation("updateSpace", lambda scene: {"spaceId": wire(scene.space), "name": "renamed"}),
         form(
@@ -325,6 +330,7 @@ SPACES: dict[str, Operation] = {
     ),
     "delete a space": operation(
         verb(delete_space, lambda scene: given(scene.space)),
+        verified(Permission.SPACE_DELETE),
         rest("DELETE /v2/spaces/{space_id}", lambda scene: [scene.space]),
         page("accounts:space-delete", lambda scene: [scene.space]),
         form("accounts:space-delete", lambda scene: [scene.space], fields=lambda scene: {"name": scene.space.name}),
