@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 from granian.constants import Interfaces
 from granian.log import LogLevels
-from granian.server.mp import MPServer as Server
+from granian.server.mp import MPServer
 
 from arizekeys import local
 
@@ -40,6 +40,21 @@ class PortTaken(Exception):
 
 class DatabaseGone(Exception):
     """The embedded server ended while requests were served."""
+
+
+class Server(MPServer):
+    """Granian, with something to do once its workers are there.
+
+    Not by its hook: that comes before they are forked, and a thread that imports something in that moment would leave
+    them its lock, which nobody in them ever opens.
+    """
+
+    begun: Callable[[], None]
+
+    def startup(self, *targets: Any) -> None:
+        """Start the workers, and then ours."""
+        super().startup(*targets)  # type: ignore[no-untyped-call]  # granian leaves it untyped
+        self.begun()
 
 
 def require_free_port(port: int) -> None:
@@ -80,16 +95,19 @@ def serve(folder: Path, port: int, *, ready: Callable[[], None]) -> None:
     hang_up = signal.getsignal(signal.SIGHUP)
     gone = threading.Event()
 
-    def begin() -> None:
+    def heed() -> None:
         # granian reads a hang-up as "reload"; a closed terminal means stop, unless nohup said to ignore it.
         signal.signal(signal.SIGHUP, hang_up if hang_up == signal.SIG_IGN else server.signal_handler_interrupt)
+
+    def watch() -> None:
         connection = psycopg.connect(
             host=str(local.socket_folder(folder)), user=local.APPLICATION, dbname=local.DATABASE
         )
         for target in (partial(_watch_database, folder, connection, gone, server), partial(_wait, port, ready)):
             threading.Thread(target=target, daemon=True).start()
 
-    server.on_startup(begin)
+    server.on_startup(heed)
+    server.begun = watch
     try:
         server.serve(target_loader=partial(_load, os.getpid()), wrap_loader=False)
     finally:
