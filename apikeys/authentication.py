@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,10 +20,10 @@ from accounts.models import User
 from accounts.origin import body_of, client_ip
 from accounts.redaction import KEY_PATTERN
 from apikeys.attempts import at_the_api, opened
-from apikeys.errors import DeveloperAccessLocked, InvalidKey, MalformedKey, TooOften, UnsafeRequest
+from apikeys.errors import DeveloperAccessLocked, InvalidKey, MalformedKey, Reason, TooOften, UnsafeRequest
 from apikeys.lifecycle import flag_exposed
 from apikeys.refusals import flush, note_refusal
-from apikeys.usage import note_use, uses
+from apikeys.usage import note_use
 from apikeys.verification import verify
 
 REALM = "arizekeys"
@@ -82,8 +81,6 @@ class ApiKeyAuthentication(BaseAuthentication):
             record_refusal(actor, Tag.ACCESS_REFUSED, locked)
             raise locked
         note_use(key.key_id, ip=ip, client=client_name(http.META), at=now)
-        if uses.due and not uses.has_writer:
-            afterwards(uses.try_to_flush)
         return key.user, actor
 
     def operation(self, request: HttpRequest) -> Operation:
@@ -138,6 +135,7 @@ def refuse_misplaced_key(request: HttpRequest, door: Door, *, token_field: str =
 
     Raises:
         UnsafeRequest: there is one.
+        TooOften: and there were too many from there.
     """
     places = {
         "query string": request.META.get("QUERY_STRING", ""),
@@ -152,10 +150,20 @@ def refuse_misplaced_key(request: HttpRequest, door: Door, *, token_field: str =
         found = _key_in(text)
         if found is None:
             continue
-        actor = Actor(user=None, account=None, door=door, ip=client_ip(request))
-        with suppress(MalformedKey):  # looks like a key and is none of ours; refused all the same
-            flag_exposed(actor, found[0], where=where, at=timezone.now())
+        _flag(found[0], door, where, client_ip(request))
         raise UnsafeRequest(f"An API key does not belong in the {where}: send it in the Authorization header.")
+
+
+def _flag(presented: str, door: Door, where: str, ip: str | None) -> None:
+    """Mark a key that was seen where none belongs, if it is one: looking that up is an attempt like any other."""
+    attempts = at_the_api()
+    attempts.admit(ip, lambda: presented in opened)
+    actor = Actor(user=None, account=None, door=door, ip=ip)
+    try:
+        if not flag_exposed(actor, presented, where=where, at=timezone.now()):
+            attempts.failed(InvalidKey(Reason.UNKNOWN), ip)
+    except MalformedKey:  # looks like a key and is none of ours; refused all the same
+        return
 
 
 def holds_key(text: str) -> bool:

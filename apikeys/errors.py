@@ -77,6 +77,10 @@ class TooFast(TooMany):
     code = "too_many_keys_this_hour"
 
 
+# Seconds that anybody is told to wait at most.
+_LONGEST_WAIT = 60
+
+
 class TooOften(TooMany):
     """A key comes more often than it may, or whoever presents it was wrong too often."""
 
@@ -85,7 +89,10 @@ class TooOften(TooMany):
 
     def __init__(self, wait: float) -> None:
         """``wait`` is in seconds; clients are told whole ones, and small ones (contract rest-v2 §4.5)."""
-        super().__init__("Too many requests. Wait as long as Retry-After says.", retry_after=max(1, math.ceil(wait)))
+        super().__init__(
+            "Too many requests. Wait as long as Retry-After says.",
+            retry_after=max(1, min(_LONGEST_WAIT, math.ceil(wait))),
+        )
 
 
 class LimiterFailed(DomainError):

@@ -244,10 +244,15 @@ class _Inquiry:
         if isinstance(self.scope, Organization):
             says = f"It is asked of the organization {self.scope}."
         if isinstance(self.scope, Space):
-            says = f"{self.scope} is a public space: a role in {self.scope.organization} can count in it."
+            above = self._organization(self.scope.organization)
+            says = f"{self.scope} is a public space: a role in {above} can count in it."
             if self.scope.is_private:
                 says = f"{self.scope} is a private space: only roles in it count, and those of admins above it."
         return Fact(Step.PLACE, Verdict.PASSES, says)
+
+    def _organization(self, organization: Organization) -> str:
+        """Name an organization to whoever may see it."""
+        return f"the organization {organization}" if may_see(self.actor, organization) else "its organization"
 
     def _account_role(self, standing: Standing) -> Fact:
         if standing.account_role is None:
@@ -256,8 +261,8 @@ class _Inquiry:
 
     def _organization_role(self, role: Role | None, place: Organization, becomes: Inheritance | None) -> Fact:
         if role is None:
-            return Fact(Step.ORGANIZATION_ROLE, Verdict.SILENT, f"No role in the organization {place}.")
-        where = f"in the organization {place}"
+            return Fact(Step.ORGANIZATION_ROLE, Verdict.SILENT, f"No role in {self._organization(place)}.")
+        where = f"in {self._organization(place)}"
         if becomes is None or becomes.counts:
             because = _INHERITED[becomes] if becomes else ""
             return self._role(Step.ORGANIZATION_ROLE, role, where, place=place, because=because)

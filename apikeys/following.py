@@ -23,7 +23,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import psycopg
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.db.backends.utils import CursorWrapper
 
 from apikeys.epochs import Epochs
@@ -108,7 +108,7 @@ def settle() -> float:
             with connection.cursor() as cursor:
                 late = _settle(cursor)
             break
-        except (OperationalError, InterfaceError) as error:
+        except (DatabaseError, InterfaceError) as error:
             if connection.in_atomic_block or time.monotonic() - started > LONGEST:
                 raise NotSettled(UNSETTLED) from error
             connection.close()
@@ -219,7 +219,8 @@ class Follower(threading.Thread):
                 self._epochs.change_all()
             elif changed:
                 self._epochs.change(changed)
-            fences = [int(one.removeprefix(FENCE)) for one in heard if one.startswith(FENCE)]
+            # Anybody in the database may notify, and nobody may end this thread with it.
+            fences = [int(number) for one in heard if (number := one.removeprefix(FENCE)) != one and number.isdecimal()]
             if fences:  # only now: what came before them has been written
                 self._acknowledge(wire, name, max(fences))
 

@@ -24,6 +24,7 @@ from sys import getsizeof
 from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.wsgi import WSGIRequest
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import QueryDict
@@ -56,6 +57,7 @@ REFUSAL_SECONDS = 1.0
 LONGEST = 2_048
 _MOST_QUESTIONS = 512
 _MOST_IN_COMMON = 4_096
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _PERMISSIONS = {permission.value: permission for permission in Permission}
 # Stands for a header that is not there: no header can hold it.
 _NOTHING = "\n"
@@ -120,19 +122,21 @@ class ForwardAuth:
         if "HTTP_COOKIE" in environ and holds_key(environ["HTTP_COOKIE"]):
             return self._find_out(environ, None)
         given = environ.get
+        if _has_form(environ):
+            return self._find_out(environ, None)
         asked = "\n".join(
             (
                 given("HTTP_AUTHORIZATION", _NOTHING),
                 given("QUERY_STRING", ""),
                 given("HTTP_X_API_KEY", _NOTHING),
-                given("HTTP_X_ARIZE_SPACE_ID", ""),
-                given("HTTP_X_ARIZE_PERMISSION", ""),
+                given("HTTP_X_ARIZE_SPACE_ID", _NOTHING),
+                given("HTTP_X_ARIZE_PERMISSION", _NOTHING),
             )
         )
         if len(asked) > LONGEST:
             return self._find_out(environ, None)
         name = self._answers.name(asked)
-        return self._answers.recall(name) or self._refusals.recall(name) or self._find_out(environ, name)
+        return self._answers.recall(name) or self._find_out(environ, name)
 
     def _find_out(self, environ: Environ, name: bytes | None) -> Answer:
         """Answer what is not remembered, through the very functions that the slow doors ask."""
@@ -140,16 +144,14 @@ class ForwardAuth:
             if _may_misplace(environ):
                 refuse_misplaced_key(WSGIRequest(environ), Door.VERIFY)
             presented = one_key(environ.get("HTTP_AUTHORIZATION"), environ.get("HTTP_X_API_KEY"))
-            question = _question(
-                environ.get("QUERY_STRING", ""),
-                environ.get("HTTP_X_ARIZE_SPACE_ID", ""),
-                environ.get("HTTP_X_ARIZE_PERMISSION", ""),
-            )
+            question = _asked(environ)
             if presented is None:
                 return _problem(401, "Send an API key.", "authentication_required", challenge="")
             return self._decide(address_of_client(environ), presented, question, name)
         except UnsafeRequest as refusal:
             return _problem(400, refusal.detail, refusal.code, challenge='error="invalid_request"')
+        except SuspiciousOperation:
+            return _problem(400, "The query has too many parts.", Invalid.code)
         except TooOften as refusal:
             return _too_many(refusal.retry_after)
         except LimiterFailed:
@@ -162,6 +164,10 @@ class ForwardAuth:
             return _UNAVAILABLE
 
     def _decide(self, ip: str | None, presented: str, question: Question, name: bytes | None) -> Answer:
+        # What opens nothing opens nothing whatever is asked: it is remembered by the key alone.
+        bad = self._refusals.name(presented)
+        if refused := self._refusals.recall(bad):
+            return refused
         self._attempts.admit(ip, lambda: name is not None and self._answers.knew(name))
 
         def find() -> tuple[Answer, list[str], float]:
@@ -176,9 +182,9 @@ class ForwardAuth:
         except InvalidKey as refusal:
             # Told by a thread: whoever records waits for others of the account, and this door waits for nobody.
             note_refusal(refusal, door=Door.VERIFY, ip=ip, at=timezone.now())
-            if name is not None and not isinstance(refusal, MalformedKey):
+            if not isinstance(refusal, MalformedKey):
                 ends = time.time() + REFUSAL_SECONDS
-                self._refusals.learn(name, lambda: (_REFUSED, (), ends))
+                self._refusals.learn(bad, lambda: (_REFUSED, (), ends))
             self._attempts.failed(refusal, ip)
             return _REFUSED
 
@@ -190,21 +196,43 @@ def _may_misplace(environ: Environ) -> bool:
     )
 
 
+def _has_form(environ: Environ) -> bool:
+    """Whether a form comes along, in which a key might be: what is remembered knows nothing of bodies."""
+    kind = environ.get("CONTENT_TYPE", "")
+    if not kind or not kind.lower().startswith(_FORMS):
+        return False
+    return environ.get("CONTENT_LENGTH") not in (None, "", "0") or "HTTP_TRANSFER_ENCODING" in environ
+
+
+def _asked(environ: Environ) -> Question:
+    given = (
+        environ.get("QUERY_STRING", ""),
+        environ.get("HTTP_X_ARIZE_SPACE_ID"),
+        environ.get("HTTP_X_ARIZE_PERMISSION"),
+    )
+    # Few questions are asked again and again, and none of them is long.
+    ask = _question if sum(len(part or "") for part in given) <= LONGEST else _question.__wrapped__
+    return ask(*given)
+
+
 @lru_cache(maxsize=_MOST_QUESTIONS)
-def _question(query: str, space: str, permission: str) -> Question:
-    """Return what is asked: in the query, or else in headers. Few questions are asked again and again.
+def _question(query: str, space: str | None, permission: str | None) -> Question:
+    """Return what is asked: in the query, or else in headers.
 
     Raises:
-        Invalid: unknown parameters, no space, no permission.
+        Invalid: unknown parameters, no space, no permission. Of an empty one nobody knows what was to be asked: a proxy
+            that had nothing to put there must not let everybody in.
     """
     given = QueryDict(query)
     for name, values in given.lists():
         if name not in ("space", "permission") or len(values) > 1:
             raise Invalid("Ask with ?space=… and ?permission=…, each once.")
     space, permission = given.get("space", space), given.get("permission", permission)
-    if permission and permission not in _PERMISSIONS:
+    if permission is not None and permission not in _PERMISSIONS:
         raise Invalid("There is no such permission.")
-    return Question(decode_id(space, "Space") if space else None, _PERMISSIONS.get(permission))
+    return Question(
+        None if space is None else decode_id(space, "Space"), None if permission is None else _PERMISSIONS[permission]
+    )
 
 
 def _things(decision: Decision, question: Question) -> list[str]:

@@ -18,6 +18,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 from rest_framework import exceptions
 from rest_framework.permissions import BasePermission
@@ -70,7 +71,7 @@ def require_key(
         @wraps(view)
         def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             try:
-                decision = ask(request, permission, space_id=str(kwargs[space]) if space else "")
+                decision = ask(request, permission, space_id=str(kwargs[space]) if space else None)
             except DomainError as refusal:
                 return _refused(refusal)
             except (DatabaseError, InterfaceError):
@@ -78,13 +79,14 @@ def require_key(
                 return _problem(503, _UNKNOWABLE, "unavailable", {"Retry-After": "1"})
             return view(request, decision, *args, **kwargs)
 
-        return guarded
+        # No browser sends a key by itself, so there is nothing that another site could make it send.
+        return csrf_exempt(guarded)
 
     return guard
 
 
 @sensitive_variables("presented")
-def ask(request: HttpRequest, permission: Permission | None = None, *, space_id: str = "") -> Decision:
+def ask(request: HttpRequest, permission: Permission | None = None, *, space_id: str | None = None) -> Decision:
     """Return who it is that may do this, by the key in the request's headers.
 
     Raises:
@@ -100,7 +102,7 @@ def ask(request: HttpRequest, permission: Permission | None = None, *, space_id:
     presented, now, ip = presented_key(request), timezone.now(), client_ip(request)
     if presented is None:
         raise NoKey("Send an API key.")
-    question = Question(decode_id(space_id, "Space", field="") if space_id else None, permission)
+    question = Question(None if space_id is None else decode_id(space_id, "Space", field=""), permission)
     attempts = at_the_api()
     attempts.admit(ip, lambda: presented in opened)
     try:
@@ -179,7 +181,7 @@ class KeyMay(BasePermission):
             return method not in view.allowed_methods  # falls through to the 405
         try:
             return _may_at(
-                request.auth, rules[method], view.kwargs[view.key_space] if hasattr(view, "key_space") else ""
+                request.auth, rules[method], view.kwargs[view.key_space] if hasattr(view, "key_space") else None
             )
         except Invalid:
             return False
@@ -196,8 +198,8 @@ class Unavailable(exceptions.APIException):
     default_code = "unavailable"
 
 
-def _may_at(actor: Actor, permission: Permission, space_id: str) -> bool:
-    if not space_id:
+def _may_at(actor: Actor, permission: Permission, space_id: str | None) -> bool:
+    if space_id is None:
         return may(actor, permission, actor.require_account())
     if actor.user is None:
         return False

@@ -230,19 +230,20 @@ def revoke_keys(actor: Actor, keys: ApiKeyQuerySet, *, at: datetime, because: st
 
 
 @verb(Tag.KEY_EXPOSED)
-def flag_exposed(actor: Actor, presented: str, *, where: str, at: datetime) -> None:
-    """Mark a key that was seen in an address, a cookie or a form: such places get logged. Unknown keys are ignored.
+def flag_exposed(actor: Actor, presented: str, *, where: str, at: datetime) -> bool:
+    """Mark a key that was seen in an address, a cookie or a form: such places get logged; return whether there is one.
 
-    Only the right secret counts, so nobody can mark another's key by knowing its public part.
+    Unknown keys are ignored. Only the right secret counts, so nobody can mark another's key by knowing its public part.
     """
     key_text = tokens.parse(presented)
     secret = KeySecret.objects.select_related("key__account").filter(public_id=key_text.public_id).first()
     pepper = peppers.ring().get(secret.pepper_id) if secret else None
     if secret is None or pepper is None or not tokens.matches(key_text, pepper, bytes(secret.digest)):
-        return
+        return False
     if ApiKey.objects.filter(pk=secret.key_id, exposed_at__isnull=True).update(exposed_at=at):
         record(actor, Tag.KEY_EXPOSED, secret.key, account=secret.key.account, at=at, where=where)
         notices.tell(actor, secret.key, notices.Notice.EXPOSED, at=at)
+    return True
 
 
 def _account(actor: Actor) -> Account:

@@ -86,8 +86,11 @@ def note_refusal(
 
 def flush() -> None:
     """Write what waits into the audit logs of the keys' accounts. What nobody could write stops nothing behind it."""
-    while _waiting:
-        refused = _waiting.popleft()
+    while True:
+        try:
+            refused = _waiting.popleft()
+        except IndexError:  # asked for by two threads: this one and a request's
+            return
         try:
             _tell(refused)
         except _PASSING as error:

@@ -19,6 +19,7 @@ from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connection
 
+from accounts.afterwards import afterwards
 from apikeys.clients import family
 
 logger = logging.getLogger("apikeys.usage")
@@ -170,6 +171,8 @@ uses = Uses()
 def note_use(key_id: int, *, ip: str | None, client: str, at: datetime) -> None:
     """Count a use at a door where it is known anyway from where it comes. ``client`` is what the caller says."""
     uses.note(key_id, lambda: (ip, client), at.timestamp())
+    if uses.due and not uses.has_writer:
+        afterwards(uses.try_to_flush)
 
 
 def _more(use: list[Any], written: int) -> list[Any]:

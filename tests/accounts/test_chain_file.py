@@ -93,7 +93,9 @@ def test_an_export_verifies_without_its_database(
 
 
 def test_the_file_s_head_is_found_in_the_database(rows: Rows) -> None:
-    assert verify("--expect", f"{rows[2]['position']}:{rows[2]['hash']}")[0] == 0
+    head = f"{rows[2]['position']}:{rows[2]['hash']}"
+
+    assert verify("--account", "Acme AI", "--expect", head)[0] == 0
 
 
 def test_everything_hashed_is_in_the_file(rows: Rows) -> None:

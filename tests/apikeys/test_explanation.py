@@ -354,7 +354,9 @@ def test_roles_that_one_may_not_see_are_not_named(cast: Cast) -> None:
     assert "secret-role in production" in _says(known)
     assert "secret-role" not in _says(told)
     assert {fact.step for fact in told.facts if fact.role} == {Step.ACCOUNT_ROLE}
-    assert "A role that you may not see in the organization" in _says(told)
+    assert "A role that you may not see in its organization" in _says(told)
+    assert cast.fraud.name in _says(known)
+    assert cast.fraud.name not in _says(told)
 
 
 def test_a_bot_may_ask_about_its_own_key(cast: Cast) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 import time
@@ -26,6 +27,7 @@ from accounts.models import SpaceBinding
 from accounts.people import deactivate_person, reactivate_person, remove_person
 from accounts.roles import Level, RoleName
 from accounts.tenancy import change_account, change_space, delete_space
+from accounts.vocabulary import Permission
 from accounts.wire import encode_id
 from apikeys import decisions, forward_auth, tokens
 from apikeys.cache import NEVER, Memory
@@ -283,7 +285,7 @@ def test_a_database_that_says_nothing_is_not_waited_for(
 def test_a_flood_of_rubbish_costs_so_many_queries_and_bytes_and_no_more(
     everybody: Cast, tmp_path: Path, proxy: Proxy, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.VERIFY_GUESSES = 10
+    settings.VERIFY_GUESSES = 2
     monkeypatch.setattr(forward_auth, "MOST_REFUSALS", 8)
     strict = Proxy(ForwardAuth(proxy.epochs, Limiter(tmp_path / "strict"), Uses()), proxy.epochs, Uses())
     asked = "SELECT coalesce(sum(generic_plans + custom_plans), 0) FROM pg_prepared_statements"
@@ -294,12 +296,82 @@ def test_a_flood_of_rubbish_costs_so_many_queries_and_bytes_and_no_more(
 
         told = [strict(tokens.mint().plaintext).status for _ in range(300)]
 
-        most = 20 + 10 * (time.monotonic() - started) + 1
+        # Two a second from one address, and of all that flood ten times as many: each with two seconds' worth at once.
+        seconds = time.monotonic() - started
         cursor.execute(asked)
-        assert 20 <= int(cursor.fetchone()[0]) - before == told.count(401) <= most
+        assert 4 <= told.count(401) <= 4 + 2 * seconds + 1
+        assert told.count(401) < int(cursor.fetchone()[0]) - before <= 44 + 22 * seconds + 1
     assert told.count(401) + told.count(429) == 300
     assert len(strict.door._refusals) <= 8
     assert len(strict.door._answers) == 0
+
+
+def test_a_key_that_opens_nothing_costs_one_query_whatever_is_asked(
+    everybody: Cast, proxy: Proxy, asked: list[str]
+) -> None:
+    dead = user_key(everybody.bob, everybody.account)
+    revoke_key(everybody.actor(everybody.bob), dead.key, at=timezone.now())
+    with connection.cursor() as cursor:
+        count = "SELECT coalesce(sum(generic_plans + custom_plans), 0) FROM pg_prepared_statements"
+        cursor.execute(count)
+        before = int(cursor.fetchone()[0])
+        started = time.monotonic()
+
+        told = [proxy(dead.plaintext, query=_in(everybody.production, one)).status for one in list(Permission)[:100]]
+
+        cursor.execute(count)
+        assert int(cursor.fetchone()[0]) - before <= 1 + (time.monotonic() - started) / forward_auth.REFUSAL_SECONDS
+    assert set(told) == {401}
+
+
+@pytest.mark.parametrize("query", ["space=", "permission=", "space=&permission=DATASET_READ"])
+def test_what_was_left_empty_lets_nobody_in(everybody: Cast, proxy: Proxy, query: str) -> None:
+    """A proxy that fills in a variable which happens to be empty asked nothing, and meant something."""
+    key = user_key(everybody.bob, everybody.account).plaintext
+    header = {"HTTP_X_ARIZE_SPACE_ID": ""} if query.startswith("space") else {"HTTP_X_ARIZE_PERMISSION": ""}
+
+    assert proxy(key).status == 204
+    assert proxy(key, query=query).status == 400
+    assert proxy(key, **header).status == 400
+
+
+def test_a_key_in_a_form_is_seen_behind_an_answer_that_is_remembered(everybody: Cast, proxy: Proxy) -> None:
+    """Security 27."""
+    mine, other = (user_key(everybody.bob, everybody.account, name).plaintext for name in ("mine", "other"))
+    body = f"token={other}".encode()
+    form: dict[str, Any] = {
+        "REQUEST_METHOD": "POST",
+        "CONTENT_TYPE": "application/x-www-form-urlencoded",
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
+    }
+
+    assert proxy(mine).status == 204
+    assert proxy(mine, **form).status == 400
+    assert ApiKey.objects.get(exposed_at__isnull=False).name == "other"
+
+
+def test_what_is_too_long_to_be_a_question_is_remembered_nowhere(everybody: Cast, proxy: Proxy) -> None:
+    key = user_key(everybody.bob, everybody.account).plaintext
+    known = forward_auth._question.cache_info().currsize
+    query = _in(everybody.production, "SPACE_READ")
+
+    for number in range(5):
+        assert proxy(key, query=query, HTTP_X_ARIZE_SPACE_ID=f"{number}" * 5_000).status == 204
+        assert proxy(key, query="&" * 2_000 + str(number)).status == 400
+
+    assert forward_auth._question.cache_info().currsize <= known + 1
+
+
+def test_keys_in_the_wrong_place_are_looked_up_as_often_as_guesses_and_no_more(
+    everybody: Cast, proxy: Proxy, settings: Any, django_assert_max_num_queries: Any
+) -> None:
+    settings.VERIFY_GUESSES = 1
+
+    with django_assert_max_num_queries(12 * 22 + 60):
+        told = [proxy(HTTP_COOKIE=f"k={tokens.mint().plaintext}").status for _ in range(150)]
+
+    assert set(told) == {400, 429}
 
 
 def test_a_connection_that_was_lost_is_replaced(everybody: Cast, proxy: Proxy) -> None:

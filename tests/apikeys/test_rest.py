@@ -22,6 +22,7 @@ from accounts.roles import Level, RoleName
 from accounts.wire import encode_id
 from apikeys.lifecycle import NewKey, revoke_key
 from apikeys.models import ApiKey
+from apikeys.usage import uses
 from tests.cast import Cast
 from tests.factories import OrganizationFactory, SpaceFactory, bind, custom_role, later, service_key, user_key
 
@@ -510,6 +511,9 @@ def test_items_are_as_created_but_for_the_secret(cast: Cast, by: As) -> None:
 def test_last_use_is_told_once_there_was_one(cast: Cast, by: As) -> None:
     bob = by(cast.bob)
     user_key(cast.bob, cast.account, name="unused")
+
+    bob.listed()
+    uses.flush()
 
     unused, mine = bob.listed()[1]["api_keys"]
 

@@ -137,7 +137,7 @@ def _haproxy(around: Around) -> dict[str, str]:
         "/etc/haproxy/service.example.com.pem": str(both),
         "/etc/haproxy/arizekeys.lua": str(around.folder / "haproxy.lua"),
         "127.0.0.1:8000": f"{LOOPBACK}:{around.authority}",
-        "127.0.0.1:8001": f"{LOOPBACK}:{free_port()}",
+        "127.0.0.1:8010": f"{LOOPBACK}:{free_port()}",
         "127.0.0.1:9000": f"{LOOPBACK}:{around.service}",
         "bind :443": f"bind {LOOPBACK}:{around.port}",
         # Whoever is not root stays who they are.
@@ -166,7 +166,7 @@ def _traefik(around: Around) -> dict[str, str]:
     return _files(around) | {
         "/etc/traefik/traefik.yaml": str(around.folder / "traefik.yaml"),
         "127.0.0.1:8000": f"{LOOPBACK}:{around.authority}",
-        "127.0.0.1:8001": f"{LOOPBACK}:{free_port()}",
+        "127.0.0.1:8010": f"{LOOPBACK}:{free_port()}",
         "127.0.0.1:9000": f"{LOOPBACK}:{around.service}",
         '":443"': f'"{LOOPBACK}:{around.port}"',
     }
