@@ -100,7 +100,7 @@ class ForwardAuth:
         if key_id is not None:
             refusal = self._over_limit(key_id) if self._per_key.rate else None
             if refusal is None:
-                self._uses.note(key_id, lambda: _user(environ))
+                self._uses.note(key_id, _user, environ)
             else:
                 status, headers, body, _ = refusal
         start_response(status, [*headers, ("X-Request-Id", f"{self._prefix}-{next(self._numbers)}")])

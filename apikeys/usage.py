@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connection
 
@@ -55,6 +55,8 @@ _UPSERT = """
 _TIMES, _FIRST, _LAST, _IP, _CLIENT, _ASK_AGAIN = range(6)
 _clock = time.time
 
+T = TypeVar("T")
+
 
 class Uses:
     """What a process has counted since it last wrote."""
@@ -68,24 +70,32 @@ class Uses:
         self._wake = threading.Event()
         self._ended = False
 
-    def note(self, key_id: int, who: Callable[[], tuple[str | None, str]], now: float | None = None) -> None:
-        """Count a use, at a moment in seconds since 1970. ``who`` says from where and with what.
+    def note(self, key_id: int, who: Callable[[T], tuple[str | None, str]], request: T) -> None:
+        """Count a use, now. Asked with the request, ``who`` says from where and with what it came.
 
         What a caller says of itself is shown, and never trusted.
         """
         # What every request pays: by number, and with as few looks as it takes.
-        if now is None:
-            now = _clock()
-        try:
-            use = self._counted[key_id]
-        except KeyError:
-            self._begin(key_id, now, who)
+        now = _clock()
+        use = self._counted.get(key_id)
+        if use is None:
+            self._begin(key_id, now, who(request))
             return
         use[0] += 1
         use[2] = now
         if now >= use[5]:
-            use[3], use[4] = who()
+            use[3], use[4] = who(request)
             use[5] = now + 1.0
+
+    def note_at(self, key_id: int, who: tuple[str | None, str], moment: float) -> None:
+        """Count a use at a moment in seconds since 1970."""
+        use = self._counted.get(key_id)
+        if use is None:
+            self._begin(key_id, moment, who)
+            return
+        use[_TIMES] += 1
+        use[_LAST] = moment
+        use[_IP:] = [*who, moment + 1.0]
 
     @property
     def due(self) -> bool:
@@ -143,12 +153,12 @@ class Uses:
         self._counted = {}
         self._written_at = float("-inf")
 
-    def _begin(self, key_id: int, now: float, who: Callable[[], tuple[str | None, str]]) -> None:
+    def _begin(self, key_id: int, now: float, who: tuple[str | None, str]) -> None:
         known = len(self._counted)
         if known >= MOST_KEYS:
             self._dropped += 1
             return
-        self._counted[key_id] = [1, now, now, *who(), now + 1.0]
+        self._counted[key_id] = [1, now, now, *who, now + 1.0]
         if known == MOST_KEYS // 2:
             self._wake.set()
 
@@ -170,7 +180,7 @@ uses = Uses()
 
 def note_use(key_id: int, *, ip: str | None, client: str, at: datetime) -> None:
     """Count a use at a door where it is known anyway from where it comes. ``client`` is what the caller says."""
-    uses.note(key_id, lambda: (ip, client), at.timestamp())
+    uses.note_at(key_id, (ip, client), at.timestamp())
     if uses.due and not uses.has_writer:
         afterwards(uses.try_to_flush)
 

@@ -45,7 +45,7 @@ NOW = timezone.now()
 class Uncounted(Uses):
     """Takes every use for nothing."""
 
-    def note(self, key_id: int, who: Callable[[], tuple[str | None, str]], now: float | None = None) -> None:
+    def note(self, key_id: int, who: Callable[[Any], tuple[str | None, str]], request: Any) -> None:
         """Do nothing."""
 
 

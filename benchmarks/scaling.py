@@ -306,7 +306,7 @@ def uses(pair: Pair) -> None:
     for _ in range(4):
         counted = Uses()
         for key in keys:
-            counted.note(key.pk, lambda: ("192.0.2.7", "curl"))
+            counted.note(key.pk, lambda _: ("192.0.2.7", "curl"), None)
         before, here = spent(of_server(pair.primary)), time.process_time()
         counted.flush()
         costs.append((spent(of_server(pair.primary)) - before, time.process_time() - here))

@@ -156,7 +156,7 @@ def grants(
 def used(key: ApiKey, *, ip: str | None, client: str, at: datetime) -> None:
     """Let a key have been used, as a process writes it."""
     uses = Uses()
-    uses.note(key.pk, lambda: (ip, client), at.timestamp())
+    uses.note_at(key.pk, (ip, client), at.timestamp())
     uses.flush()
 
 

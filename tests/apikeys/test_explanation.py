@@ -231,7 +231,7 @@ def test_what_is_told_of_a_service_key(cast: Cast) -> None:
         "Its bot user is a member of the account Acme AI.",
         "Its bot user has a role in a space.",
         "The account's developer access lock is off.",
-        "production is a public space: a role in Fraud & Risk can count in it.",
+        "production is a public space: a role in the organization Fraud & Risk can count in it.",
         "Member in the account Acme AI, which does not permit DATASET_CREATE.",
         "Read-Only Member in the organization Fraud & Risk, which does not count: a predefined role in the space takes "
         "its place.",

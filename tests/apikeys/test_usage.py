@@ -28,6 +28,10 @@ from tests.factories import used, user_key
 NOBODY = (None, "")
 
 
+def _nobody(_: object) -> tuple[str | None, str]:
+    return NOBODY
+
+
 def _row_of(key: ApiKey) -> tuple[Any, ...]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT xmin::text, ctid::text, apikeys_apikey.* FROM apikeys_apikey WHERE id = %s", [key.pk])
@@ -56,7 +60,7 @@ def test_what_is_kept_of_uses(cast: Cast) -> None:
         (5, "198.51.100.9", "arize 8.61.0"),
         (6, "2001:db8:85a3:8d3:1319:8a2e:370:7348", "arize-ax-cli 0.39.0"),
     ):
-        uses.note(key.pk, lambda ip=ip, client=client: (ip, client), at.timestamp() + seconds)  # type: ignore[misc]
+        uses.note_at(key.pk, (ip, client), at.timestamp() + seconds)
     assert not KeyUse.objects.exists()
     uses.flush()
 
@@ -99,7 +103,7 @@ def test_a_clock_that_is_set_back_takes_no_use_with_it(cast: Cast) -> None:
     key, at, uses = user_key(cast.bob, cast.account).key, timezone.now(), Uses()
 
     for seconds in (0, -3_600):
-        uses.note(key.pk, lambda: NOBODY, at.timestamp() + seconds)
+        uses.note_at(key.pk, NOBODY, at.timestamp() + seconds)
     uses.flush()
 
     assert KeyUse.objects.get().last_used_at == at
@@ -110,8 +114,8 @@ def test_many_keys_are_one_statement(cast: Cast, django_assert_num_queries: Call
     uses = Uses()
     keys = [user_key(cast.bob, cast.account).key for _ in range(20)]
     for key in keys * 3:
-        uses.note(key.pk, lambda: NOBODY)
-    uses.note(10**15, lambda: NOBODY)  # deleted meanwhile
+        uses.note(key.pk, _nobody, None)
+    uses.note(10**15, _nobody, None)  # deleted meanwhile
 
     with django_assert_num_queries(1):
         uses.flush()
@@ -162,10 +166,10 @@ def test_a_flood_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch, caplog: pyt
     uses = Uses()
 
     for key_id in range(5):
-        uses.note(key_id, lambda: NOBODY)
+        uses.note(key_id, _nobody, None)
     assert not uses._wake.is_set()
     for key_id in range(5, 1_000):
-        uses.note(key_id, lambda: NOBODY)
+        uses.note(key_id, _nobody, None)
 
     assert uses._wake.is_set()  # whoever writes is not to wait
     assert len(uses._counted) == 10
@@ -186,7 +190,7 @@ def test_nothing_is_lost_between_counting_and_writing() -> None:
     writing = threading.Thread(target=write)
     writing.start()
     for _ in range(50_000):
-        uses.note(key.pk, lambda: NOBODY)
+        uses.note(key.pk, _nobody, None)
     ended.set()
     writing.join(timeout=30)
     uses.flush()

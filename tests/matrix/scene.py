@@ -67,7 +67,7 @@ class Scene:
 
     frank: User  # reads in the organization, and has no role of his own in the space
     petra: User  # was invited, and has not come yet
-    otto: User  # was invited to run the organization, and let it run out
+    oskar: User  # was invited to run the organization, and let it run out
     ines: User  # is deactivated
     exporter: Role  # a custom role that nobody holds
     deleter: Role  # another, which permits what only those who run the space may do
@@ -174,10 +174,10 @@ def build(who: str) -> Scene:
     bind(petra, cast.account, RoleName.MEMBER)
     User.objects.filter(pk=petra.pk).update(invited_at=timezone.now())
     petra.refresh_from_db()
-    otto = PersonFactory.create(name="Otto Orth", email="otto@example.com", joined_at=None, password=None)
-    bind(otto, cast.account, RoleName.MEMBER)
-    bind(otto, cast.fraud, RoleName.ADMIN)
-    User.objects.filter(pk=otto.pk).update(invited_at=later(days=-8))
+    oskar = PersonFactory.create(name="Oskar Orth", email="oskar@example.com", joined_at=None, password=None)
+    bind(oskar, cast.account, RoleName.MEMBER)
+    bind(oskar, cast.fraud, RoleName.ADMIN)
+    User.objects.filter(pk=oskar.pk).update(invited_at=later(days=-8))
     ines = _person("Ines Ide", cast.account, {})
     User.objects.filter(pk=ines.pk).update(is_active=False)
     ines.refresh_from_db()
@@ -208,7 +208,7 @@ def build(who: str) -> Scene:
         session=session_of(caller) if caller is not None and not caller.is_bot else "",
         frank=frank,
         petra=petra,
-        otto=otto,
+        oskar=oskar,
         ines=ines,
         exporter=exporter,
         deleter=deleter,

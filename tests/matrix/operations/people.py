@@ -138,14 +138,16 @@ PEOPLE: dict[str, Operation] = {
         verb(
             ensure_invited,
             lambda scene: given(
-                **_invited(RoleName.MEMBER) | {"email": scene.otto.email}, mode=InviteMode.TEMPORARY_PASSWORD
+                **_invited(RoleName.MEMBER) | {"email": scene.oskar.email}, mode=InviteMode.TEMPORARY_PASSWORD
             ),
             differs={STRANGER: None},
             because=_IN_USE,
         ),
         rest(
             "POST /v2/users",
-            body=lambda scene: _invitation("MEMBER") | {"email": scene.otto.email, "invite_mode": "TEMPORARY_PASSWORD"},
+            body=lambda scene: (
+                _invitation("MEMBER") | {"email": scene.oskar.email, "invite_mode": "TEMPORARY_PASSWORD"}
+            ),
             differs={STRANGER: None},
             because=_IN_USE,
         ),
