@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from django.conf import settings
+
 from accounts.roles import RoleName
 from accounts.standing import roles_in_space
 from accounts.vocabulary import Permission
@@ -21,8 +23,6 @@ from apikeys.errors import InvalidKey, Reason
 from apikeys.prepared import Prepared
 from apikeys.verification import end_of, freshen, is_locked_out, why_refused
 
-# Seconds after which a database that says nothing is one that cannot be asked.
-PATIENCE = 2.0
 _MOST_ROLES = 1024
 
 # A role as the query hands it over: as much as a decision needs, and whether it names the permission asked for.
@@ -107,7 +107,7 @@ SELECT {", ".join(source for _, source, _ in _COLUMNS)}
   ) space ON true
  WHERE secret.public_id = $1
 """  # noqa: S608 -- put together from constants; values are parameters
-_prepared = Prepared(_QUESTION, patience=PATIENCE)
+_prepared = Prepared(_QUESTION, patience=lambda: settings.VERIFY_PATIENCE)
 
 
 @dataclass(frozen=True)

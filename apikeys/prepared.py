@@ -10,7 +10,7 @@ import hashlib
 import select
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import psycopg
 from django.db import connection
@@ -30,7 +30,8 @@ class Silence(psycopg.OperationalError):
 class Prepared:
     """A statement with numbered parameters (``$1``). Values go and come as text, as the server writes them."""
 
-    def __init__(self, statement: str, *, patience: float) -> None:
+    def __init__(self, statement: str, *, patience: Callable[[], float]) -> None:
+        """Nothing is sent yet; ``patience`` says how many seconds an answer is waited for."""
         self._statement = statement.encode()
         # Named after what it says: behind a pooler two releases may share a connection.
         self._name = b"arizekeys_" + hashlib.sha256(self._statement).hexdigest()[:16].encode()
@@ -89,7 +90,7 @@ class Prepared:
         """Wait for what the server says to what was just sent."""
         if server.flush():
             raise Silence("The question does not get through.")
-        deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + self._patience()
         while server.is_busy():
             left = deadline - time.monotonic()
             if left <= 0 or not self._local.poll.poll(left * _MILLISECONDS):

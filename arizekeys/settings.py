@@ -190,6 +190,8 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES
 # How often a second one key may be verified, and one address may present what is no key, at whatever door. 0 is no
 # limit, twice as many come through at once, and each host counts for itself.
 VERIFY_RATE_PER_KEY = env.number("ARIZEKEYS_VERIFY_RATE_PER_KEY", 0, maximum=1_000_000)
+# Seconds after which a database that says nothing is one that cannot be asked.
+VERIFY_PATIENCE: float = env.number("ARIZEKEYS_VERIFY_PATIENCE", 2, minimum=1, maximum=60)
 VERIFY_GUESSES = env.number("ARIZEKEYS_VERIFY_GUESSES", 20, maximum=1_000_000)
 # How often a second one key may call REST and GraphQL, and ten times as many at once. A client that waits for answers
 # before it goes on does not get there; programs gone wrong do before they have taken a larger host's workers.

@@ -35,6 +35,8 @@ def pytest_configure() -> None:
         # Tests make databases and empty them, which only their owner may. What the application's own role may do and
         # may not is tested by connecting as that role.
         settings.DATABASES["default"]["USER"] = local.OWNER
+    # A database that is only busy, with tests beside it, is no silent one.
+    settings.VERIFY_PATIENCE = 60
     # What the workers of a host share, the workers of pytest do not.
     settings.SHARED_FOLDER /= os.environ.get("PYTEST_XDIST_WORKER", "main")
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

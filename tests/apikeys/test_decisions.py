@@ -32,7 +32,7 @@ from tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
-CASES = 300
+CASES = 120
 
 
 def _key(user: User, cast: Cast) -> NewKey:

@@ -29,7 +29,7 @@ from accounts.roles import Level, RoleName
 from accounts.tenancy import change_account, change_space, delete_space
 from accounts.vocabulary import Permission
 from accounts.wire import encode_id
-from apikeys import decisions, forward_auth, tokens
+from apikeys import forward_auth, tokens
 from apikeys.cache import NEVER, Memory
 from apikeys.epochs import Epochs
 from apikeys.following import Follower, _parameters, settle
@@ -269,11 +269,9 @@ def test_a_statement_that_the_connection_lost_is_prepared_again(everybody: Cast,
     assert proxy(keys[1]).status == 204
 
 
-def test_a_database_that_says_nothing_is_not_waited_for(
-    everybody: Cast, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_database_that_says_nothing_is_not_waited_for(everybody: Cast, proxy: Proxy, settings: Any) -> None:
     key = user_key(everybody.bob, everybody.account).plaintext
-    monkeypatch.setattr(decisions._prepared, "_patience", 0.2)
+    settings.VERIFY_PATIENCE = 0.2
 
     with psycopg.connect(**_parameters()) as other:
         other.execute("LOCK TABLE apikeys_keysecret")
