@@ -54,6 +54,9 @@ def _two(
     finally:
         for host in hosts:
             host.stop()
+        with django_db_blocker.unblock():
+            Verifier.objects.all().delete()  # or whoever settles next would wait for them
+            connection.close()
 
 
 @pytest.fixture
