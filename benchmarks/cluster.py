@@ -105,6 +105,17 @@ class Server:
         log = self.folder / "server.log"
         self._run("pg_ctl", "start", "-w", "-t", "60", "-D", self.folder / "cluster", "-l", log, "-o", options)
 
+    def load(self, source: str) -> None:
+        """Take over what a database holds, from wherever it is, into the one that every server has."""
+        dump = self.folder / "dump"
+        as_ours = ("--no-owner", "--no-privileges")
+        self._run("pg_dump", "--format=custom", *as_ours, f"--dbname={source}", "--file", dump)
+        self._run("pg_restore", "--exit-on-error", *as_ours, f"--dbname={self.superuser}", dump)
+
+    def stop(self, how: str) -> None:
+        """Stop it: ``fast``, which takes leave of everybody, or ``immediate``, after which it repairs itself."""
+        self._run("pg_ctl", "stop", "-w", "-t", "60", "-m", how, "-D", self.folder / "cluster")
+
     def promote(self) -> None:
         """Have a replica take writes from now on."""
         self._run("pg_ctl", "promote", "-w", "-t", "60", "-D", self.folder / "cluster")

@@ -17,9 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 from django.conf import settings
 from django.db import connection
+from django.utils import timezone
 
+from apikeys.lifecycle import NewKey, revoke_key
+from tests.cast import Cast
 from tests.test_quickstart import ROOT, free_port
 
 PATIENCE = 60
@@ -34,13 +38,13 @@ def wait_until(true: Callable[[], object]) -> None:
 
 
 class Line:
-    """A connection that is kept, and with that one worker that answers on it."""
+    """A connection that is kept, and with that one worker that answers on it, and what its clock says."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._read = b""
-        self.worker = 0
+        self.worker, self.clock = 0, 0.0
 
     def send(self, key: str, query: str = "") -> None:
         """Ask, and do not wait."""
@@ -58,7 +62,7 @@ class Line:
         while len(self._read) < length:
             self._more()
         self._read = self._read[length:]
-        self.worker = int(headers["x-worker"])
+        self.worker, self.clock = int(headers["x-worker"]), float(headers["x-clock"])
         return int(first.split()[1])
 
     def ask(self, key: str, query: str = "") -> int:
@@ -172,6 +176,40 @@ def ask_all(lines: list[Line], key: str, query: str = "") -> list[int]:
     for line in lines:
         line.send(key, query)
     return [line.status() for line in lines]
+
+
+def warm(lines: list[Line], key: str, query: str = "") -> None:
+    """Ask until everybody remembers that the key may."""
+    for _ in range(2):
+        assert set(ask_all(lines, key, query)) == {204}
+
+
+def know_by_heart(lines: list[Line], key: str) -> bool:
+    """Whether everybody says that the key may without a look at the database, where such a look would take long."""
+    with psycopg.connect(dsn()) as wire:
+        wire.execute("LOCK TABLE apikeys_keysecret")
+        for line in lines:
+            line.send(key)
+        all_spoke = not any(line.is_silent(seconds=1) for line in lines)
+    return {line.status() for line in lines} == {204} and all_spoke
+
+
+def revoke(cast: Cast, new: NewKey) -> None:
+    """Revoke a key of Bob's."""
+    revoke_key(cast.actor(cast.bob), new.key, at=timezone.now())
+
+
+def revoke_by_hand(new: NewKey) -> None:
+    """Revoke a key without waiting for anybody, as nothing in the product does."""
+    with psycopg.connect(dsn()) as wire:
+        wire.execute("UPDATE apikeys_apikey SET revoked_at = now() WHERE id = %s", [new.key.pk])
+
+
+def dsn() -> str:
+    """Return where the database is, as PostgreSQL's own programs want it."""
+    known = connection.get_connection_params()
+    named = {name: known[name] for name in ("host", "port", "user", "password", "dbname") if known.get(name)}
+    return psycopg.conninfo.make_conninfo(**named)
 
 
 @contextlib.contextmanager

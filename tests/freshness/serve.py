@@ -35,7 +35,8 @@ def load() -> Callable[..., Any]:
     worker = ("X-Worker", str(os.getpid()))
 
     def telling(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        return application(environ, lambda status, headers: start_response(status, [*headers, worker]))
+        clock = ("X-Clock", str(time.time()))
+        return application(environ, lambda status, headers: start_response(status, [*headers, worker, clock]))
 
     return telling
 
@@ -60,8 +61,9 @@ def main() -> None:
 
 
 def _watch(parent: int) -> None:
+    pause = threading.Event()  # ``time.sleep`` fails under libfaketime
     while os.getppid() == parent:
-        time.sleep(0.5)
+        pause.wait(0.5)
     os.killpg(0, 9)
 
 

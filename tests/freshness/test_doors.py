@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from io import StringIO
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, transaction
 from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
@@ -195,21 +197,50 @@ def test_a_connection_lost_after_the_commit_is_made_anew(everybody: Cast, verify
     assert lost
 
 
-def test_settling_asks_once_when_nobody_remembers(everybody: Cast, django_assert_num_queries: Any) -> None:
+def _statements_of_settling() -> list[str]:
+    with CaptureQueriesContext(connection) as asked:
+        settle()
+    kinds = {"nextval": "raise", "acknowledged <": "look", "barred = true": "bar", "DELETE": "forget"}
+    return [next(kind for part, kind in kinds.items() if part in query["sql"]) for query in asked]
+
+
+def test_settling_costs_one_statement_when_nobody_remembers() -> None:
     assert not Verifier.objects.exists()
 
-    with django_assert_num_queries(1):
-        settle()
+    assert _statements_of_settling() == ["raise"]
 
 
-def test_a_host_that_never_answers_is_waited_for_once(everybody: Cast, django_assert_num_queries: Any) -> None:
+@pytest.mark.parametrize("hosts", [1, 50])
+def test_settling_costs_two_statements_when_all_have_heard_by_then_however_many_they_are(hosts: int) -> None:
+    Verifier.objects.bulk_create(Verifier(name=f"host {number}", acknowledged=0) for number in range(hosts))
+
+    def hear(execute: Any, sql: str, *rest: Any) -> Any:
+        """Acknowledge as the hosts would, before the first look."""
+        if "acknowledged <" in sql:
+            with psycopg.connect(**following._parameters(), autocommit=True) as other:
+                other.execute("UPDATE apikeys_verifier SET acknowledged = (SELECT last_value FROM apikeys_fence)")
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(hear):
+        assert _statements_of_settling() == ["raise", "look"]
+
+
+def test_settling_with_a_host_that_follows_costs_a_statement_and_looks(verify: Ask) -> None:
+    raised, *others = _statements_of_settling()
+
+    assert raised == "raise"
+    assert set(others) == {"look"}
+
+
+def test_a_host_that_never_answers_is_waited_for_once() -> None:
     Verifier.objects.create(name="gone", acknowledged=0)
 
-    settle()
+    statements = _statements_of_settling()
 
+    assert [kind for kind, _ in groupby(statements)] == ["raise", "look", "bar", "look", "forget"]
+    assert (statements.count("bar"), statements.count("forget")) == (1, 1)
     assert not Verifier.objects.exists()
-    with django_assert_num_queries(1):
-        settle()
+    assert _statements_of_settling() == ["raise"]
 
 
 def test_the_first_fence_there_is_counts_as_heard_by_nobody() -> None:

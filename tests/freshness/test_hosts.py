@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-import psycopg
 import pytest
 from django.db import connection
 from django.utils import timezone
@@ -24,7 +23,7 @@ from accounts.tenancy import change_account, change_space, delete_organization
 from accounts.wire import encode_id
 from apikeys import peppers, tokens
 from apikeys.following import settle
-from apikeys.lifecycle import NewKey, refresh_key, revoke_key
+from apikeys.lifecycle import NewKey, refresh_key
 from apikeys.models import ApiKey, KeySecret, Verifier
 from tests.cast import Cast, assemble
 from tests.factories import (
@@ -37,7 +36,7 @@ from tests.factories import (
     service_key,
     user_key,
 )
-from tests.freshness.hosts import Host, Line, Relay, ask_all, stopped, wait_until
+from tests.freshness.hosts import Host, Line, Relay, ask_all, revoke, revoke_by_hand, stopped, wait_until, warm
 
 # One process's own, and few: each of these takes more than a core while it starts.
 pytestmark = pytest.mark.xdist_group("freshness")
@@ -55,6 +54,9 @@ def _two(
     finally:
         for host in hosts:
             host.stop()
+        with django_db_blocker.unblock():
+            Verifier.objects.all().delete()  # or whoever settles next would wait for them
+            connection.close()
 
 
 @pytest.fixture
@@ -94,27 +96,6 @@ def _lines(hosts: list[Host]) -> list[Line]:
     return [line for host in hosts for line in host.lines]
 
 
-def _warm(lines: list[Line], key: str, query: str = "") -> None:
-    for _ in range(2):
-        assert set(ask_all(lines, key, query)) == {204}
-
-
-def _revoke(cast: Cast, new: NewKey) -> None:
-    revoke_key(cast.actor(cast.bob), new.key, at=timezone.now())
-
-
-def _by_hand(new: NewKey) -> None:
-    """Revoke a key without waiting for anybody, as nothing in the product does."""
-    with psycopg.connect(_dsn()) as wire:
-        wire.execute("UPDATE apikeys_apikey SET revoked_at = now() WHERE id = %s", [new.key.pk])
-
-
-def _dsn() -> str:
-    known = connection.get_connection_params()
-    named = {name: known[name] for name in ("host", "port", "user", "password", "dbname") if known.get(name)}
-    return psycopg.conninfo.make_conninfo(**named)
-
-
 @dataclass
 class Taken:
     """Something to take away: how, from which key, and what that key may ask until then."""
@@ -146,7 +127,7 @@ def _keys(cast: Cast, count: int) -> Iterator[NewKey]:
 
 
 def _revoked(cast: Cast, new: NewKey) -> Taken:
-    return Taken(lambda: _revoke(cast, new), new.plaintext)
+    return Taken(lambda: revoke(cast, new), new.plaintext)
 
 
 def _refreshed(cast: Cast, new: NewKey) -> Taken:
@@ -281,14 +262,14 @@ def test_of_a_thousand_revocations_under_load_none_is_accepted_after_its_answer(
 
 def test_a_stopped_follower_is_waited_for_and_resumes_without_its_memory(everybody: Cast, hosts: list[Host]) -> None:
     new, lines = user_key(everybody.bob, everybody.account), _lines(hosts)
-    _warm(lines, new.plaintext)
+    warm(lines, new.plaintext)
     follower = hosts[0].follower
     asleep = hosts[0].line_to(follower)
     awake = [line for line in lines if line is not asleep]
     joined = set(Verifier.objects.values_list("name", flat=True))
 
     with stopped(follower):
-        _revoke(everybody, new)
+        revoke(everybody, new)
         asleep.send(new.plaintext)
         assert set(ask_all(awake, new.plaintext)) == {401}
         assert Verifier.objects.filter(name__in=joined).count() == 1  # the other host's
@@ -300,12 +281,12 @@ def test_a_stopped_follower_is_waited_for_and_resumes_without_its_memory(everybo
 def test_what_is_remembered_while_nobody_settles_is_what_settling_is_for(everybody: Cast, hosts: list[Host]) -> None:
     """The memory of a host whose follower sleeps is believed until its lease is over: so these tests can fail."""
     new = user_key(everybody.bob, everybody.account)
-    _warm(hosts[0].lines, new.plaintext)
+    warm(hosts[0].lines, new.plaintext)
     follower = hosts[0].follower
     awake = [line for line in hosts[0].lines if line.worker != follower]
 
     with stopped(follower):
-        _by_hand(new)
+        revoke_by_hand(new)
         assert 204 in ask_all(awake, new.plaintext)
         settle()
         assert set(ask_all(awake, new.plaintext)) == {401}
@@ -313,13 +294,13 @@ def test_what_is_remembered_while_nobody_settles_is_what_settling_is_for(everybo
 
 def test_a_stopped_worker_that_does_not_follow_holds_nobody_up(everybody: Cast, hosts: list[Host]) -> None:
     new, lines = user_key(everybody.bob, everybody.account), _lines(hosts)
-    _warm(lines, new.plaintext)
+    warm(lines, new.plaintext)
     follower = hosts[1].follower
     asleep = next(line for line in hosts[1].lines if line.worker != follower)
     joined = set(Verifier.objects.values_list("name", flat=True))
 
     with stopped(asleep.worker):
-        _revoke(everybody, new)
+        revoke(everybody, new)
         asleep.send(new.plaintext)
         assert set(ask_all([line for line in lines if line is not asleep], new.plaintext)) == {401}
 
@@ -329,18 +310,18 @@ def test_a_stopped_worker_that_does_not_follow_holds_nobody_up(everybody: Cast, 
 
 def test_after_a_killed_follower_another_follows(everybody: Cast, hosts: list[Host]) -> None:
     first, second = (user_key(everybody.bob, everybody.account) for _ in range(2))
-    _warm(_lines(hosts), first.plaintext)
+    warm(_lines(hosts), first.plaintext)
     follower = hosts[0].follower
     left = [line for line in _lines(hosts) if line.worker != follower]
 
     os.kill(follower, signal.SIGKILL)
-    _revoke(everybody, first)
+    revoke(everybody, first)
 
     assert set(ask_all(left, first.plaintext)) == {401}
     wait_until(lambda: hosts[0].follower not in (0, follower))
     lines = _lines([host.connect() for host in hosts])  # with the worker that was started instead
-    _warm(lines, second.plaintext)
-    _revoke(everybody, second)
+    warm(lines, second.plaintext)
+    revoke(everybody, second)
     assert set(ask_all(lines, second.plaintext)) == {401}
 
 
@@ -348,7 +329,7 @@ def test_a_lost_line_to_the_database_loses_no_change(everybody: Cast, hosts: lis
     lines = _lines(hosts)
     for _ in range(5):
         new = user_key(everybody.bob, everybody.account)
-        _warm(lines, new.plaintext)
+        warm(lines, new.plaintext)
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -356,7 +337,7 @@ def test_a_lost_line_to_the_database_loses_no_change(everybody: Cast, hosts: lis
             )
             assert cursor.rowcount == 2
 
-        _revoke(everybody, new)
+        revoke(everybody, new)
 
         assert set(ask_all(lines, new.plaintext)) == {401}
         wait_until(lambda: Verifier.objects.filter(acknowledged__gt=0).count() == 2)
@@ -366,10 +347,10 @@ def test_a_host_cut_off_by_a_firewall_accepts_nothing_that_was_taken_away(
     everybody: Cast, behind: Host, relay: Relay
 ) -> None:
     new = user_key(everybody.bob, everybody.account)
-    _warm(behind.lines, new.plaintext)
+    warm(behind.lines, new.plaintext)
 
     relay.hold()
-    _revoke(everybody, new)
+    revoke(everybody, new)
     for line in behind.lines:
         line.send(new.plaintext)
     # Its memory is over, and its question does not get through.
@@ -381,14 +362,14 @@ def test_a_host_cut_off_by_a_firewall_accepts_nothing_that_was_taken_away(
 
 
 def test_an_answer_of_before_that_arrives_after_is_not_remembered(everybody: Cast, behind: Host, relay: Relay) -> None:
-    warm, cold = (user_key(everybody.bob, everybody.account) for _ in range(2))
-    _warm(behind.lines, warm.plaintext)  # so that both workers have their connection
+    known, cold = (user_key(everybody.bob, everybody.account) for _ in range(2))
+    warm(behind.lines, known.plaintext)  # so that both workers have their connection
 
     relay.hold(answers_to_questions=True)
     for line in behind.lines:
         line.send(cold.plaintext)
     wait_until(relay.holds_back)
-    _revoke(everybody, cold)
+    revoke(everybody, cold)
     relay.release()
 
     # These were asked, and decided, before the change was made.
@@ -400,7 +381,7 @@ def test_without_a_database_memory_lasts_as_long_as_the_lease_and_then_nothing_i
     everybody: Cast, behind: Host, relay: Relay
 ) -> None:
     new = user_key(everybody.bob, everybody.account)
-    _warm(behind.lines, new.plaintext)
+    warm(behind.lines, new.plaintext)
     told: list[list[int]] = [[] for _ in behind.lines]
 
     relay.cut()
@@ -415,7 +396,7 @@ def test_without_a_database_memory_lasts_as_long_as_the_lease_and_then_nothing_i
         assert set(ask_all(behind.lines, new.plaintext)) == {503}
     for said in told:
         assert said == sorted(said)  # 204 as long as the lease, then 503
-    _revoke(everybody, new)
+    revoke(everybody, new)
     relay.release()
     wait_until(lambda: 503 not in ask_all(behind.lines, new.plaintext))
     assert set(ask_all(behind.lines, new.plaintext)) == {401}
