@@ -32,6 +32,8 @@ _GROUPS = {
     "organization": "Organizations",
     "space": "Spaces",
     "project": "Projects",
+    "dataset": "Datasets",
+    "experiment": "Experiments",
     "session": "Sign-in",
     "password": "Passwords",
     "audit": "Audit log",
