@@ -113,11 +113,10 @@ def drafted(stream: Stream) -> Iterator[Draft]:
     draft = Draft(path=path, rows=0, bytes=0, column_count=len(stream.schema))
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with os.fdopen(os.dup(file), "wb") as sink:
+        with _storage(), os.fdopen(os.dup(file), "wb") as sink:
             draft.rows = _write(stream, sink)
-            with _storage():
-                sink.flush()
-                os.fsync(file)
+            sink.flush()
+            os.fsync(file)
         draft.bytes = path.stat().st_size
         yield draft
     except DomainError:
@@ -137,7 +136,7 @@ def read(table: Table, columns: Iterable[str] | None = None, *, batch_rows: int 
     """
     with _storage():
         file = pq.ParquetFile(settings.TABLES_FOLDER / table.file)
-    schema = _stored_schema(file.schema_arrow)
+    schema = _stored_schema(file)
     wanted = None if columns is None else set(columns)
     if wanted is not None:
         schema = pa.schema([field for field in schema if field.name in wanted], schema.metadata)
@@ -178,7 +177,7 @@ def _write(stream: Stream, sink: Any) -> int:
     plain = _plain(stream.schema)
     rows = 0
     try:
-        with _storage(), _writer(sink, plain) as writer:
+        with _writer(sink, plain) as writer:
             for group in _groups(stream.batches):
                 rows += sum(batch.num_rows for batch in group)
                 decoded = [_decoded(batch, categories, plain) for batch in group]
@@ -284,13 +283,12 @@ def _wide_enough(kind: Any, count: int) -> Any:
     return pa.dictionary(pa.int32(), kind.value_type, kind.ordered)
 
 
-def _stored_schema(found: pa.Schema) -> pa.Schema:
-    noted = (found.metadata or {}).get(_SCHEMA_KEY)
-    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(noted))) if noted else found
+def _stored_schema(file: pq.ParquetFile) -> pa.Schema:
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(file.metadata.metadata[_SCHEMA_KEY])))
 
 
-def _categories_of(found: pa.Schema) -> dict[str, Any]:
-    noted = (found.metadata or {}).get(_CATEGORIES_KEY)
+def _categories_of(file: pq.ParquetFile) -> dict[str, Any]:
+    noted = file.metadata.metadata.get(_CATEGORIES_KEY)
     if not noted:
         return {}
     table = pa.ipc.open_stream(pa.py_buffer(base64.b64decode(noted))).read_all()
@@ -298,7 +296,7 @@ def _categories_of(found: pa.Schema) -> dict[str, Any]:
 
 
 def _read(file: pq.ParquetFile, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
-    categories = _categories_of(file.schema_arrow)
+    categories = _categories_of(file)
     with file:
         batches = file.iter_batches(batch_rows, columns=schema.names, use_threads=False)
         while True:
@@ -333,8 +331,9 @@ def _storage() -> Iterator[None]:
 
 
 def _folder(name: str) -> Path:
+    settings.TABLES_FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
     path: Path = settings.TABLES_FOLDER / name
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
     return path
 
 
