@@ -3,7 +3,8 @@
 ``permitted`` answers for many objects as one query, and ``may``/``require`` for one object by asking that same query:
 the twins cannot disagree. Access flows down: an account role reaches every organization and space of the account, an
 organization role every public space in which the user has no predefined role of their own, an organization admin's
-role the private ones too. Custom roles in a space add up with the rest.
+role the private ones too. Custom roles in a space add up with the rest. What holds in a space holds in its projects,
+but for restricted ones: there only roles bound to the project itself count, whoever it is.
 """
 
 from __future__ import annotations
@@ -14,22 +15,38 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
 from accounts.actors import Actor
 from accounts.errors import Forbidden, NotFound
-from accounts.models import Account, AccountBinding, Organization, OrganizationBinding, Space, SpaceBinding, User
+from accounts.models import (
+    Account,
+    AccountBinding,
+    Organization,
+    OrganizationBinding,
+    Project,
+    ProjectBinding,
+    Space,
+    SpaceBinding,
+    User,
+)
 from accounts.models.bindings import Binding
 from accounts.roles import RoleName
 from accounts.vocabulary import Permission
 
-Scope = Account | Organization | Space
-S = TypeVar("S", Account, Organization, Space)
+Scope = Account | Organization | Space | Project
+S = TypeVar("S", Account, Organization, Space, Project)
 
 # What makes a scope visible at all. An account is visible to its members.
 _READ: dict[type[Model], Permission] = {
     Organization: Permission.ORGANIZATION_READ,
     Space: Permission.SPACE_READ,
+    Project: Permission.PROJECT_READ,
 }
 
 # Where a scope's account is found.
-_ACCOUNT_PATH: dict[type[Model], str] = {Account: "pk", Organization: "account", Space: "organization__account"}
+_ACCOUNT_PATH: dict[type[Model], str] = {
+    Account: "pk",
+    Organization: "account",
+    Space: "organization__account",
+    Project: "space__organization__account",
+}
 
 
 def permitted(user: User, permission: Permission, model: type[S]) -> QuerySet[S]:
@@ -99,6 +116,8 @@ def find_seen(actor: Actor, model: type[S], number: int) -> S:
 
 def account_of(scope: Scope) -> int:
     """Return the number of the account a scope belongs to."""
+    if isinstance(scope, Project):
+        return scope.space.organization.account_id
     if isinstance(scope, Space):
         return scope.organization.account_id
     return scope.account_id if isinstance(scope, Organization) else scope.pk
@@ -148,15 +167,28 @@ def _at_organization(user: User, permission: Permission) -> Q:
 
 
 def _at_space(user: User, permission: Permission) -> Q:
-    wanted = {"permissions__contains": [permission.value]}
-    inherits = Q(is_private=False) & ~Q(_bound(SpaceBinding, user, "pk", account__isnull=True))
-    admin = {"account__isnull": True, "name": RoleName.ADMIN.value}
-    return Q(_member(user, "organization__account")) & (
-        Q(_bound(AccountBinding, user, "organization__account", **wanted))
-        | Q(_bound(OrganizationBinding, user, "organization", **admin, **wanted))
-        | (inherits & Q(_bound(OrganizationBinding, user, "organization", **wanted)))
-        | Q(_bound(SpaceBinding, user, "pk", **wanted))
+    return _reached(user, permission, "")
+
+
+def _at_project(user: User, permission: Permission) -> Q:
+    own = _bound(ProjectBinding, user, "pk", permissions__contains=[permission.value])
+    return Q(_member(user, "space__organization__account")) & (
+        Q(own) | (Q(restricted_at__isnull=True) & _reached(user, permission, "space__"))
     )
 
 
-_CONDITIONS = {Account: _at_account, Organization: _at_organization, Space: _at_space}
+def _reached(user: User, permission: Permission, to: str) -> Q:
+    """Whether the permission is held in a space; ``to`` is the way from the rows asked about to theirs."""
+    wanted = {"permissions__contains": [permission.value]}
+    space = to.removesuffix("__") or "pk"
+    inherits = Q(**{f"{to}is_private": False}) & ~Q(_bound(SpaceBinding, user, space, account__isnull=True))
+    admin = {"account__isnull": True, "name": RoleName.ADMIN.value}
+    return Q(_member(user, f"{to}organization__account")) & (
+        Q(_bound(AccountBinding, user, f"{to}organization__account", **wanted))
+        | Q(_bound(OrganizationBinding, user, f"{to}organization", **admin, **wanted))
+        | (inherits & Q(_bound(OrganizationBinding, user, f"{to}organization", **wanted)))
+        | Q(_bound(SpaceBinding, user, space, **wanted))
+    )
+
+
+_CONDITIONS = {Account: _at_account, Organization: _at_organization, Space: _at_space, Project: _at_project}

@@ -69,6 +69,13 @@ else:
 # What the workers of one host share among them, and with nobody else; best in memory.
 SHARED_FOLDER = DATA_FOLDER / "shared"
 
+# Uploaded data: immutable files that the database leads to. Several hosts share it; a backup takes both.
+TABLES_FOLDER = Path(env.text("ARIZEKEYS_TABLES", str(DATA_FOLDER / "tables"))).expanduser().absolute()
+# The most that one upload may bring: rows, columns, and bytes before they are compressed.
+TABLE_MOST_ROWS = env.number("ARIZEKEYS_TABLE_MOST_ROWS", 50_000_000, minimum=1)
+TABLE_MOST_COLUMNS = env.number("ARIZEKEYS_TABLE_MOST_COLUMNS", 5_000, minimum=1, maximum=100_000)
+TABLE_MOST_BYTES = env.number("ARIZEKEYS_TABLE_MOST_BYTES", 16 * 2**30, minimum=1)
+
 # Workers keep their connection; one that the server has closed meanwhile is replaced at the next request.
 DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 
@@ -84,6 +91,7 @@ API_KEY_PEPPERS: dict[int, bytes] = (
 
 INSTALLED_APPS = [
     "arizekeys",
+    "apikeys.workflows",
     "apikeys",
     "accounts",
     "django.contrib.admin",

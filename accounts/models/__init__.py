@@ -1,9 +1,9 @@
 """Who, where, what they may do, and what they did."""
 
 from accounts.models.audit import AuditChain, AuditEvent
-from accounts.models.bindings import AccountBinding, Binding, OrganizationBinding, Role, SpaceBinding
+from accounts.models.bindings import AccountBinding, Binding, OrganizationBinding, ProjectBinding, Role, SpaceBinding
 from accounts.models.idempotency import IdempotentAnswer
-from accounts.models.tenancy import Account, Organization, Space
+from accounts.models.tenancy import Account, Organization, Project, ProjectKind, Space
 from accounts.models.users import User, UserKind
 
 __all__ = [
@@ -15,6 +15,9 @@ __all__ = [
     "IdempotentAnswer",
     "Organization",
     "OrganizationBinding",
+    "Project",
+    "ProjectBinding",
+    "ProjectKind",
     "Role",
     "Space",
     "SpaceBinding",

@@ -17,7 +17,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from guardian.models import UserObjectPermissionBase
 
-from accounts.models.tenancy import Account, Organization, Space
+from accounts.models.tenancy import Account, Organization, Project, Space
 from accounts.roles import Level, RoleName
 from accounts.vocabulary import Permission
 
@@ -150,4 +150,20 @@ class SpaceBinding(Binding):
         unique_together: ClassVar[list[Sequence[str]]] = []
         constraints = (
             models.UniqueConstraint(fields=["user", "permission", "content_object"], name="one_space_binding_per_role"),
+        )
+
+
+class ProjectBinding(Binding):
+    """A role in one project alone: one of a space's roles, predefined or custom, as in a space."""
+
+    level = Level.SPACE
+    content_object = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="bindings")
+
+    class Meta(Binding.Meta):
+        verbose_name = _("project member")
+        unique_together: ClassVar[list[Sequence[str]]] = []
+        constraints = (
+            models.UniqueConstraint(
+                fields=["user", "permission", "content_object"], name="one_project_binding_per_role"
+            ),
         )

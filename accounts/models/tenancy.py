@@ -1,9 +1,10 @@
-"""Accounts contain organizations, which contain spaces."""
+"""Accounts contain organizations, which contain spaces, which contain projects."""
 
 from __future__ import annotations
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
@@ -75,3 +76,35 @@ class Space(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ProjectKind(models.TextChoices):
+    """What a project holds."""
+
+    TRACING = "TRACING", _("Tracing project")
+    ML_MODEL = "ML_MODEL", _("ML model")
+
+
+class Project(models.Model):
+    """What spans or predictions are logged to: the narrowest scope. Restricted: only roles bound to it count."""
+
+    space = models.ForeignKey(Space, on_delete=models.CASCADE, related_name="projects")
+    name = models.CharField(max_length=255)
+    kind = models.CharField(max_length=8, choices=ProjectKind.choices, default=ProjectKind.TRACING)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(default=timezone.now, help_text=_("When something was last written to it."))
+    last_writer = models.CharField(max_length=600, blank=True, default="")
+    restricted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("project")
+        constraints = (models.UniqueConstraint(fields=["space", "name"], name="project_name_unique_in_space"),)
+        indexes = (models.Index(fields=["space", "-id"], name="project_by_space"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether roles from above do not count here."""
+        return self.restricted_at is not None

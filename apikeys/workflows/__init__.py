@@ -1,0 +1,1 @@
+"""What a key opens: the workflows of the clients, their data and their doors."""
