@@ -9,9 +9,9 @@ import grpc
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
 
-from accounts.errors import Conflict, DomainError, Forbidden, NotFound, TooMany
+from accounts.errors import Conflict, DomainError, Forbidden, NotFound, TooMany, Unavailable
 from accounts.redaction import redact_text
-from apikeys.errors import InvalidKey, LimiterFailed
+from apikeys.errors import InvalidKey
 from apikeys.following import NotSettled
 
 logger = logging.getLogger("apikeys.workflows.grpc")
@@ -21,7 +21,7 @@ Status = grpc.StatusCode
 # What the domain refuses, and what gRPC calls it (contract client-workflows §5); the first that fits counts.
 _STATUS_OF_REFUSAL: tuple[tuple[type[DomainError], Status], ...] = (
     (InvalidKey, Status.UNAUTHENTICATED),
-    (LimiterFailed, Status.UNAVAILABLE),
+    (Unavailable, Status.UNAVAILABLE),
     (NotFound, Status.NOT_FOUND),
     (Forbidden, Status.PERMISSION_DENIED),
     (Conflict, Status.ALREADY_EXISTS),
