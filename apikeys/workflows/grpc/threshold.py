@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from accounts.actors import Actor, Door, Operation
@@ -14,6 +15,8 @@ from apikeys.workflows import callers
 from apikeys.workflows.callers import Caller
 from apikeys.workflows.grpc.headers import read_headers
 from apikeys.workflows.grpc.server import Call
+from apikeys.workflows.grpc.statuses import logger
+from apikeys.workflows.uses import Workflow
 
 _KEPT_OF_COMMAND = 4_000
 _NO_ACCESS = "You have no access to this space, or there is no such space. Ask one of its admins."
@@ -30,6 +33,13 @@ class Visitor:
     def actor(self) -> Actor:
         """Who acts."""
         return self.caller.actor
+
+    def note(self, workflow: Workflow, space: Space | None) -> None:
+        """Count that a workflow was used; what was done stays done where that cannot be."""
+        try:
+            self.caller.note(workflow, space)
+        except (DatabaseError, InterfaceError):
+            logger.exception("A use of %s could not be counted", workflow)
 
     def space(self, wire_id: str) -> Space:
         """Return the space that a command names: for every command the same refusal where it is not to be seen.
