@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -68,8 +68,8 @@ class TracesAuthentication(IngestAuthentication):
 class Ingest(Endpoint):
     """What these addresses have in common."""
 
-    authentication_classes: ClassVar = [IngestAuthentication]
-    schema = None  # of the clients' own making: it is told in docs/workflows
+    authentication_classes = [IngestAuthentication]
+    schema = None  # type: ignore[assignment]  # of the clients' own making: it is told in docs/workflows
     post_only_reads = True  # no Idempotency-Key: the body is not held, so that there is nothing to compare
 
     @property
@@ -139,7 +139,7 @@ class SingleRecord(Ingest):
 class Traces(Ingest):
     """``POST /v1/traces``: spans by OTLP over HTTP (contract client-workflows §12)."""
 
-    authentication_classes: ClassVar = [TracesAuthentication]
+    authentication_classes = [TracesAuthentication]
     access = {
         "POST": "PROJECT_SPAN_CREATE of each project that the spans name, and PROJECT_CREATE in the space where it is "
         "new."

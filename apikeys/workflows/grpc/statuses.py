@@ -37,7 +37,7 @@ DATABASE_GONE = "The database cannot be reached. Try again in a moment."
 def status_of(error: Exception, method: str) -> tuple[Status, str]:
     """Return how a call ends that ended with this; what should not have happened goes to the log."""
     if isinstance(error, DomainError):
-        if isinstance(error, StorageFailed | LimiterFailed):
+        if isinstance(error, Unavailable):
             logger.error("%s failed", method, exc_info=error)
         status = next(status for kind, status in _STATUS_OF_REFUSAL if isinstance(error, kind))
         return status, redact_text(_wait(error))[:_LONGEST_TEXT]
