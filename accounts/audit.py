@@ -51,6 +51,8 @@ class Tag(TextChoices):
     SPACE_CREATED = "space:create", "Created a space"
     SPACE_CHANGED = "space:change", "Changed a space"
     SPACE_DELETED = "space:delete", "Deleted a space"
+    PROMPT_CREATED = "prompt:create", "Created a prompt"
+    PROMPT_VERSION_CREATED = "prompt:version", "Saved a version of a prompt"
     SIGNED_IN = "session:start", "Signed in"
     SIGNED_OUT = "session:end", "Signed out"
     SIGN_IN_FAILED = "session:fail", "Failed to sign in"

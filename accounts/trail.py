@@ -31,6 +31,7 @@ _GROUPS = {
     "account": "Account",
     "organization": "Organizations",
     "space": "Spaces",
+    "prompt": "Prompts",
     "session": "Sign-in",
     "password": "Passwords",
     "audit": "Audit log",
