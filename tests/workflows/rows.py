@@ -60,6 +60,7 @@ def project(
 
 def bind_to(user: User, to: Project, role: Role) -> ProjectBinding:
     """Give somebody a role in one project alone."""
+    binding: ProjectBinding
     (binding,) = ProjectBinding.objects.bulk_create(
         [ProjectBinding(user=user, permission=role.permission, content_object=to)]
     )

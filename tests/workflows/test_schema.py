@@ -167,7 +167,7 @@ def test_what_has_an_id_is_found_by_it_where_one_may_read_it(cast: Cast) -> None
 def test_lists_are_read_page_by_page(cast: Cast) -> None:
     for number in range(5):
         dataset(cast.production, f"set-{number}")
-    asking, found, after = asker(cast.bob), [], None
+    asking = asker(cast.bob)
     document = """
         query ($id: ID!, $after: String, $search: String) { node(id: $id) { ... on Space {
           datasets(first: 2, after: $after, search: $search) {
@@ -180,7 +180,8 @@ def test_lists_are_read_page_by_page(cast: Cast) -> None:
         ("", ["set-4", "set-3", "set-2", "set-1", "set-0"]),
         ("SET", [f"set-{n}" for n in range(5)]),
     ):
-        found, after = [], None
+        found: list[str] = []
+        after = None
         while True:
             page = asking.data(document, id=encode_id("Space", cast.production.pk), after=after, search=search)
             page = page["node"]["datasets"]
