@@ -12,7 +12,7 @@ from django.db.models import Model
 from accounts.actors import Actor
 from accounts.audit import Tag, record
 from accounts.errors import Conflict, Forbidden, Invalid
-from accounts.models import Account, Organization, Role, Space, User
+from accounts.models import Account, Organization, Project, Role, Space, User
 from accounts.redaction import KEY_PATTERN
 
 MAX_NAME = 255
@@ -62,7 +62,7 @@ def change(actor: Actor, tag: Tag, row: R, taken: str, at: datetime, **values: A
     return row
 
 
-def save_new(row: Account | Organization | Role | Space, taken: str) -> None:
+def save_new(row: Account | Organization | Role | Space | Project, taken: str) -> None:
     """Insert a row whose name must not be taken.
 
     Raises:

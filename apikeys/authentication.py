@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -58,30 +59,16 @@ class ApiKeyAuthentication(BaseAuthentication):
         presented = presented_key(http)
         if presented is None:
             return None
-        now, ip, attempts = timezone.now(), client_ip(http), at_the_api()
-        attempts.admit(ip, lambda: presented in opened)
-        try:
-            key = verify(presented, at=now)
-        except InvalidKey as refusal:
-            if note_refusal(refusal, door=self.door, ip=ip, at=now, operation=self.operation(http)):
-                afterwards(flush)
-            attempts.failed(refusal, ip)
-            raise
-        opened.add(presented)
-        actor = Actor.from_key(
-            key.user, key.account, key_id=key.key_id, door=self.door, ip=ip, operation=self.operation(http)
+        actor = admit(
+            presented,
+            door=self.door,
+            ip=client_ip(http),
+            client=client_name(http.META),
+            operation=lambda: self.operation(http),
+            at=timezone.now(),
         )
-        try:
-            attempts.used(key.key_id)
-        except TooOften as too_often:
-            record_refusal(actor, Tag.ACCESS_REFUSED, too_often)
-            raise
-        if key.is_locked_out:
-            locked = DeveloperAccessLocked("The account's developer access lock is on: user keys cannot call the API.")
-            record_refusal(actor, Tag.ACCESS_REFUSED, locked)
-            raise locked
-        note_use(key.key_id, ip=ip, client=client_name(http.META), at=now)
-        return key.user, actor
+        assert actor.user is not None  # noqa: S101 -- a key is somebody's
+        return actor.user, actor
 
     def operation(self, request: HttpRequest) -> Operation:
         """Describe what is asked, for the audit trail."""
@@ -100,6 +87,41 @@ class GraphQLAuthentication(ApiKeyAuthentication):
     def operation(self, request: HttpRequest) -> Operation:
         """Say nothing yet."""
         return Operation()
+
+
+def admit(
+    presented: str, *, door: Door, ip: str | None, client: str, operation: Callable[[], Operation], at: datetime
+) -> Actor:
+    """Let in whoever presents a key, once: what every door does with each request, whatever carried it there.
+
+    Raises:
+        InvalidKey: the key opens nothing.
+        TooOften: the key comes more often than it may, or its bearer was wrong too often.
+        DeveloperAccessLocked: a user key while the account's lock is on.
+        LimiterFailed: how often cannot be known.
+    """
+    attempts = at_the_api()
+    attempts.admit(ip, lambda: presented in opened)
+    try:
+        key = verify(presented, at=at)
+    except InvalidKey as refusal:
+        if note_refusal(refusal, door=door, ip=ip, at=at, operation=operation()):
+            afterwards(flush)
+        attempts.failed(refusal, ip)
+        raise
+    opened.add(presented)
+    actor = Actor.from_key(key.user, key.account, key_id=key.key_id, door=door, ip=ip, operation=operation())
+    try:
+        attempts.used(key.key_id)
+    except TooOften as too_often:
+        record_refusal(actor, Tag.ACCESS_REFUSED, too_often)
+        raise
+    if key.is_locked_out:
+        locked = DeveloperAccessLocked("The account's developer access lock is on: user keys cannot call the API.")
+        record_refusal(actor, Tag.ACCESS_REFUSED, locked)
+        raise locked
+    note_use(key.key_id, ip=ip, client=client, at=at)
+    return actor
 
 
 def presented_key(request: HttpRequest) -> str | None:

@@ -1,4 +1,7 @@
-"""Serves the local installation with granian, and ends it cleanly: on a signal, and when its database is gone."""
+"""Serves the local installation, and ends it cleanly: on a signal, and when its database is gone.
+
+The web with granian, and gRPC with a process of its own: gRPC's threads do not survive the fork that makes workers.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import os
 import select
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -17,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from django.conf import settings
 from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server.mp import MPServer
@@ -28,6 +33,10 @@ WORKERS = 2
 
 # Seconds until a worker that does not stop by itself is killed.
 _WORKER_PATIENCE = 5
+# And what the gRPC server may take for its last words, when its calls are over.
+_LAST_WORDS = 5
+# A gRPC server that ended within so many seconds would do so again.
+SHORT_LIFE = 5
 # Seconds in which a server that drops its connections may come back: it restarts itself when one of them crashed.
 _DATABASE_PATIENCE = 2
 # Seconds until the first answer before we say nothing about being ready.
@@ -40,6 +49,60 @@ class PortTaken(Exception):
 
 class DatabaseGone(Exception):
     """The embedded server ended while requests were served."""
+
+
+class FlightGone(Exception):
+    """The gRPC server ended by itself, and not long after its start; the text says with which code."""
+
+
+class Flight:
+    """The gRPC server beside the web server, started again when something killed it."""
+
+    def __init__(self, port: int, tls_port: int) -> None:
+        self.port = port
+        self.tls_port = tls_port
+        self.code = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._began = 0.0
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Start it. Its standard input is what tells it that we are gone."""
+        self._began = time.monotonic()
+        self._process = subprocess.Popen(  # noqa: S603 -- only ourselves
+            [
+                *(sys.executable, settings.BASE_DIR / "manage.py", "serveflight", "--with-parent"),
+                *("--host", LOOPBACK, "--port", str(self.port), "--tls-port", str(self.tls_port)),
+                *("--grace", str(_WORKER_PATIENCE), "--verbosity", "0"),
+            ],
+            stdin=subprocess.PIPE,
+            # Ctrl-C in the terminal is for us, who then stop it in order.
+            process_group=0,
+        )
+
+    def watch(self, gone: Callable[[], None]) -> None:
+        """Start it again when it ended; call ``gone`` when that does not help."""
+        while self._process is not None:
+            code = self._process.wait()
+            if self._stopping.is_set():
+                return
+            if time.monotonic() - self._began < SHORT_LIFE:
+                self.code = code
+                gone()
+                return
+            self.start()
+
+    def stop(self) -> None:
+        """End it, politely first."""
+        self._stopping.set()
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_WORKER_PATIENCE + _LAST_WORDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 class Server(MPServer):
@@ -74,10 +137,12 @@ def require_free_port(port: int) -> None:
             raise PortTaken(f"port {port} is taken by another program") from error
 
 
-def serve(folder: Path, port: int, *, ready: Callable[[], None]) -> None:
-    """Serve on loopback until a signal ends it; ``ready`` is called when the first request has been answered.
+def serve(folder: Path, port: int, flight: Flight, *, ready: Callable[[], None]) -> None:
+    """Serve on loopback until a signal ends it; ``ready`` is called when everything answers.
 
-    Raises: DatabaseGone when the data folder's server ended meanwhile.
+    Raises:
+        DatabaseGone: the data folder's server ended meanwhile.
+        FlightGone: the gRPC server did, and would again.
     """
     server = Server(
         "arizekeys.wsgi:application",
@@ -103,16 +168,25 @@ def serve(folder: Path, port: int, *, ready: Callable[[], None]) -> None:
         connection = psycopg.connect(
             host=str(local.socket_folder(folder)), user=local.APPLICATION, dbname=local.DATABASE
         )
-        for target in (partial(_watch_database, folder, connection, gone, server), partial(_wait, port, ready)):
+        stop = server.signal_handler_interrupt
+        for target in (
+            partial(_watch_database, folder, connection, gone, server),
+            partial(flight.watch, stop),
+            partial(_wait, port, flight, ready),
+        ):
             threading.Thread(target=target, daemon=True).start()
 
     server.on_startup(heed)
     server.begun = watch
+    flight.start()
     try:
         server.serve(target_loader=partial(_load, os.getpid()), wrap_loader=False)
     finally:
+        flight.stop()
         if gone.is_set():
             raise DatabaseGone
+        if flight.code:
+            raise FlightGone(flight.code)
 
 
 def _watch_database(folder: Path, connection: psycopg.Connection[Any], gone: threading.Event, server: Server) -> None:
@@ -132,17 +206,22 @@ def _watch_database(folder: Path, connection: psycopg.Connection[Any], gone: thr
             return
 
 
-def _wait(port: int, ready: Callable[[], None]) -> None:
+def _wait(port: int, flight: Flight, ready: Callable[[], None]) -> None:
     deadline = time.monotonic() + _READY_PATIENCE
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError, http.client.HTTPException):
             with contextlib.closing(http.client.HTTPConnection(LOOPBACK, port, timeout=5)) as connection:
                 connection.request("GET", "/healthz")
                 answered = connection.getresponse().status == 200
-            if answered:
+            if answered and all(map(_is_listened_on, filter(None, (flight.port, flight.tls_port)))):
                 ready()
                 return
         time.sleep(0.1)
+
+
+def _is_listened_on(port: int) -> bool:
+    with socket.create_connection((LOOPBACK, port), timeout=5):
+        return True
 
 
 def _load(parent: int) -> Callable[..., Any]:

@@ -76,6 +76,15 @@ TABLE_MOST_ROWS = env.number("ARIZEKEYS_TABLE_MOST_ROWS", 50_000_000, minimum=1)
 TABLE_MOST_COLUMNS = env.number("ARIZEKEYS_TABLE_MOST_COLUMNS", 5_000, minimum=1, maximum=100_000)
 TABLE_MOST_BYTES = env.number("ARIZEKEYS_TABLE_MOST_BYTES", 16 * 2**30, minimum=1)
 
+# The gRPC server (manage.py serveflight): where it listens, 0 for not at all, and its certificate, as files.
+GRPC_HOST = "127.0.0.1" if LOCAL else env.text("ARIZEKEYS_GRPC_HOST", "127.0.0.1")
+GRPC_PORT = env.number("ARIZEKEYS_GRPC_PORT", 8815, maximum=65535)
+GRPC_TLS_PORT = env.number("ARIZEKEYS_GRPC_TLS_PORT", 8816, maximum=65535)
+GRPC_CERTIFICATE = env.text("ARIZEKEYS_GRPC_CERTIFICATE", "")
+GRPC_CERTIFICATE_KEY = env.text("ARIZEKEYS_GRPC_KEY", "")
+# So many calls at once; whoever comes then is told to come again.
+GRPC_CALLS = env.number("ARIZEKEYS_GRPC_CALLS", 32, minimum=2, maximum=1_000)
+
 # Workers keep their connection; one that the server has closed meanwhile is replaced at the next request.
 DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 

@@ -15,10 +15,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from arizekeys import local
+from arizekeys import local, serving
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60
@@ -29,14 +31,19 @@ pytestmark = pytest.mark.xdist_group("quickstart")
 class Copy:
     """One `manage.py quickstart`, and what it says."""
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | None = None, grpc_port: int | None = None) -> None:
         self.folder = folder
         self.port = port or free_port()
+        self.grpc_port = grpc_port or free_port()
+        self.grpc_tls_port = free_port()
         self.log = folder.with_name(f"{folder.name}.{self.port}.log")
         with self.log.open("w", encoding="utf-8") as output:
             # As from a terminal: a process group of its own, which Ctrl-C goes to as a whole.
             self.process = psutil.Popen(
-                command("quickstart", "--port", str(self.port)),
+                command(
+                    *("quickstart", "--port", str(self.port)),
+                    *("--grpc-port", str(self.grpc_port), "--grpc-tls-port", str(self.grpc_tls_port)),
+                ),
                 cwd=ROOT,
                 env=environment(folder),
                 stdout=output,
@@ -204,9 +211,10 @@ def test_static_files_are_served_under_names_that_tell_their_content(first: Copy
 def test_only_loopback_is_listened_on(first: Copy) -> None:
     family = [first.process, *first.process.children(recursive=True)]
 
-    listening = {c.laddr for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+    found = {c.laddr for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+    listening = {(ip.removeprefix("::ffff:"), port) for ip, port in found}  # gRPC's sockets know both families
 
-    assert listening == {("127.0.0.1", first.port)}
+    assert listening == {("127.0.0.1", port) for port in (first.port, first.grpc_port, first.grpc_tls_port)}
 
 
 def test_a_second_copy_in_the_same_folder_is_refused(first: Copy) -> None:
@@ -227,6 +235,62 @@ def test_a_taken_port_is_refused(first: Copy, tmp_path: Path) -> None:
     assert second.said == (
         f"CommandError: port {first.port} is taken by another program. Choose another with --port or ARIZEKEYS_PORT.\n"
     )
+    assert first.get("/healthz")[0] == 200
+
+
+def test_a_taken_grpc_port_is_refused(first: Copy, tmp_path: Path) -> None:
+    second = Copy(tmp_path / "data", grpc_port=first.grpc_tls_port)
+
+    assert second.wait() == 1
+    assert second.said == (
+        f"CommandError: port {first.grpc_tls_port} is taken by another program. Choose another with --grpc-port or "
+        "ARIZEKEYS_GRPC_PORT.\n"
+    )
+
+
+def grpc_is_healthy(copy: Copy, *, tls: bool) -> bool:
+    """Ask the health service, as a balancer does."""
+    if tls:
+        pem = (copy.folder / "localhost.pem").read_bytes()
+        trusted = grpc.ssl_channel_credentials(pem[pem.index(b"-----BEGIN CERTIFICATE-----") :])
+        channel = grpc.secure_channel(f"localhost:{copy.grpc_tls_port}", trusted)
+    else:
+        channel = grpc.insecure_channel(f"127.0.0.1:{copy.grpc_port}")
+    with channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE, wait_for_ready=True)
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def grpc_server_of(copy: Copy) -> psutil.Process:
+    """The process that serves Flight."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        for child in copy.process.children():
+            with contextlib.suppress(psutil.Error):
+                if "serveflight" in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE:
+                    return child
+        time.sleep(0.1)
+    raise AssertionError(copy.said)
+
+
+def test_grpc_is_served_in_plaintext_and_with_a_certificate_for_localhost(first: Copy) -> None:
+    assert f"grpc://127.0.0.1:{first.grpc_port}," in first.said
+    assert f"grpc+tls://localhost:{first.grpc_tls_port}\n" in first.said
+    assert (first.folder / "localhost.pem").stat().st_mode & 0o777 == 0o600
+
+    assert grpc_is_healthy(first, tls=False)
+    assert grpc_is_healthy(first, tls=True)
+
+
+def test_a_killed_grpc_server_is_started_again(first: Copy) -> None:
+    served = grpc_server_of(first)
+    time.sleep(max(0.0, served.create_time() + serving.SHORT_LIFE + 0.5 - time.time()))
+
+    served.kill()
+
+    assert grpc_is_healthy(first, tls=False)
+    assert grpc_server_of(first).pid != served.pid
     assert first.get("/healthz")[0] == 200
 
 

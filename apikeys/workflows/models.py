@@ -81,7 +81,7 @@ class DatasetVersion(models.Model):
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
     name = models.CharField(max_length=255)
-    table = models.OneToOneField(Table, on_delete=models.PROTECT, related_name="dataset_version")
+    table = models.OneToOneField(Table, on_delete=models.RESTRICT, related_name="dataset_version")
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
 
@@ -107,7 +107,7 @@ class Experiment(models.Model):
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="experiments")
     version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="experiments")
     name = models.CharField(max_length=255)
-    table = models.OneToOneField(Table, on_delete=models.PROTECT, null=True, blank=True, related_name="experiment")
+    table = models.OneToOneField(Table, on_delete=models.RESTRICT, null=True, blank=True, related_name="experiment")
     project = models.ForeignKey(
         Project,
         on_delete=models.SET_NULL,
@@ -156,7 +156,7 @@ class Segment(models.Model):
     """One upload to a project. Later ones are laid over earlier ones, in the order of their numbers."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="segments")
-    table = models.OneToOneField(Table, on_delete=models.PROTECT, related_name="segment")
+    table = models.OneToOneField(Table, on_delete=models.RESTRICT, related_name="segment")
     kind = models.CharField(max_length=11, choices=SegmentKind.choices, default=SegmentKind.ROWS)
     environment = models.CharField(max_length=10, choices=Environment.choices)
     model_version = models.CharField(max_length=255, blank=True, default="")

@@ -33,6 +33,7 @@ DOORS: dict[Door, Callable[[], set[str]]] = {
 # What doors offer that is nobody's to be allowed or forbidden.
 OUTSIDE = {
     "quickstart": "Sets up an installation that is not there yet, and serves.",
+    "serveflight": "Serves: who may do what there is asked of every call.",
     "migrate": "Django's own, for whoever owns the database.",
     "grantapp": "Speaks to the database alone, as its owner: whether one may is for PostgreSQL to say.",
 }

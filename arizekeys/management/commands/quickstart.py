@@ -36,6 +36,8 @@ demo company whose passwords are printed once. Every later run finds all that an
 
   manage.py quickstart                          http://127.0.0.1:8000
   manage.py quickstart --port 9000              another port (or set ARIZEKEYS_PORT)
+  manage.py quickstart --grpc-port 9815 --grpc-tls-port 9816
+                                                other ports for Flight and OTLP (8815, with TLS 8816)
   ARIZEKEYS_DATA=~/keys manage.py quickstart    another data folder (default: .arizekeys in the project)
 
 Ctrl-C stops everything this command started. It answers on loopback only; for a real installation set DATABASE_URL,
@@ -52,9 +54,15 @@ see deploy/ and README.md. To start afresh, delete the data folder."""
         )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the port; everything else is a matter of the environment."""
+        """Take the ports; everything else is a matter of the environment."""
         parser.add_argument(
             "--port", type=int, help=f"web port on 127.0.0.1 (default: ARIZEKEYS_PORT or {DEFAULT_PORT})"
+        )
+        parser.add_argument(
+            "--grpc-port", type=int, help="plaintext port for Flight and OTLP (default: ARIZEKEYS_GRPC_PORT or 8815)"
+        )
+        parser.add_argument(
+            "--grpc-tls-port", type=int, help="the same with TLS (default: ARIZEKEYS_GRPC_TLS_PORT or 8816)"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -62,8 +70,13 @@ see deploy/ and README.md. To start afresh, delete the data folder."""
         if not settings.LOCAL:
             raise CommandError("quickstart uses its own database, and DATABASE_URL is set. Unset it, or see deploy/.")
         port: int = options["port"] or env.number("ARIZEKEYS_PORT", DEFAULT_PORT, minimum=1, maximum=65535)
-        if not 1 <= port <= 65535:
-            raise CommandError(f"--port must be from 1 to 65535, and is {port}.")
+        flight = serving.Flight(
+            settings.GRPC_PORT if options["grpc_port"] is None else options["grpc_port"],
+            settings.GRPC_TLS_PORT if options["grpc_tls_port"] is None else options["grpc_tls_port"],
+        )
+        for name, number in (("--port", port), ("--grpc-port", flight.port), ("--grpc-tls-port", flight.tls_port)):
+            if not 1 <= number <= 65535:
+                raise CommandError(f"{name} must be from 1 to 65535, and is {number}.")
         # Until the server installs its own handlers, ending us politely means unwinding, as Ctrl-C does.
         # Ctrl-C itself too: a shell script starts what it puts in the background with that ignored.
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -73,18 +86,23 @@ see deploy/ and README.md. To start afresh, delete the data folder."""
         address = f"http://{serving.LOOPBACK}:{port}"
         try:
             with self._only_copy(address):
-                self._serve(address, port)
+                self._serve(address, port, flight)
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough: the database is being stopped
             self._say("\nStopped.")
             sys.exit(130)
 
-    def _serve(self, address: str, port: int) -> None:
+    def _serve(self, address: str, port: int, flight: serving.Flight) -> None:
         folder: Path = settings.DATA_FOLDER
-        try:
-            serving.require_free_port(port)
-        except serving.PortTaken as error:
-            raise CommandError(f"{error}. Choose another with --port or ARIZEKEYS_PORT.") from error
+        for option, variable, number in (
+            ("--port", "ARIZEKEYS_PORT", port),
+            ("--grpc-port", "ARIZEKEYS_GRPC_PORT", flight.port),
+            ("--grpc-tls-port", "ARIZEKEYS_GRPC_TLS_PORT", flight.tls_port),
+        ):
+            try:
+                serving.require_free_port(number)
+            except serving.PortTaken as error:
+                raise CommandError(f"{error}. Choose another with {option} or {variable}.") from error
         first = not (folder / "postgres").exists()
         self._say(f"Setting up in {folder} (first run, a few seconds) ..." if first else f"Starting from {folder} ...")
         local.attach(folder)
@@ -95,18 +113,27 @@ see deploy/ and README.md. To start afresh, delete the data folder."""
         except DatabaseError as error:
             raise CommandError(f"the database in {folder} cannot be set up: {str(error).strip()}") from error
         connections.close_all()  # workers are forked and make connections of their own
-        self._introduce(address, sign_ins)
+        self._introduce(address, flight, sign_ins)
         try:
-            serving.serve(folder, port, ready=lambda: self._say(f"Serving at {address} (Ctrl-C stops)."))
+            serving.serve(folder, port, flight, ready=lambda: self._say(f"Serving at {address} (Ctrl-C stops)."))
         except serving.DatabaseGone as error:
             raise CommandError(
                 "the embedded PostgreSQL ended while arizekeys was serving, so it was stopped as well. Nothing is "
                 f"lost: run the command again. The reason may be in {local.log_file(folder)}."
             ) from error
+        except serving.FlightGone as error:
+            raise CommandError(
+                f"the gRPC server ended with code {error} soon after its start, so everything was stopped. Nothing is "
+                "lost. What it said stands above; `manage.py serveflight` starts it alone."
+            ) from error
         self._say("\nStopped.")
 
-    def _introduce(self, address: str, sign_ins: list[demo.SignIn]) -> None:
-        lines = ["", f"  arizekeys   {address}", ""]
+    def _introduce(self, address: str, flight: serving.Flight, sign_ins: list[demo.SignIn]) -> None:
+        lines = ["", f"  arizekeys   {address}"]
+        lines += [
+            f"  Flight      grpc://{serving.LOOPBACK}:{flight.port}, and with TLS grpc+tls://localhost:{flight.tls_port}"
+        ]
+        lines += [f"  OTLP        http://localhost:{flight.port}", ""]
         if sign_ins:
             lines += ["  Sign in as one of these. The passwords are shown this once:", ""]
             lines += [f"    {person.email:<22}{person.password:<21}{person.says}" for person in sign_ins]

@@ -1,0 +1,244 @@
+"""Experiments: begun by name, filled once with runs, and found by whoever may read them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+
+from accounts.actors import Actor
+from accounts.audit import Tag, record
+from accounts.changes import clean_name
+from accounts.errors import Conflict, NotFound
+from accounts.models import Project, Space
+from accounts.permissions import permitted, require
+from accounts.verbs import verb
+from accounts.vocabulary import Permission
+from apikeys.workflows import tables
+from apikeys.workflows.datasets import find_version, lock_dataset
+from apikeys.workflows.models import Dataset, DatasetVersion, Experiment, Table
+from apikeys.workflows.streams import Stream
+from apikeys.workflows.writing import after, writing
+
+
+def experiments_seen_by(actor: Actor) -> QuerySet[Experiment]:
+    """Return the experiments that the actor may read, in the account acted in."""
+    rows = Experiment.objects.filter(dataset__space__organization__account=actor.require_account())
+    if actor.is_operator:
+        return rows
+    if actor.user is None:
+        return rows.none()
+    return rows.filter(dataset__space__in=permitted(actor.user, Permission.EXPERIMENT_READ, Space))
+
+
+def list_experiments(actor: Actor, space: Space) -> QuerySet[Experiment]:
+    """Return the experiments on a space's datasets.
+
+    Raises:
+        NotFound, Forbidden: they are not the actor's to read.
+    """
+    require(actor, Permission.EXPERIMENT_READ, space)
+    return Experiment.objects.filter(dataset__space=space)
+
+
+def get_experiment(actor: Actor, number: int) -> Experiment:
+    """Return the experiment of that number, wherever the actor may read it.
+
+    Raises:
+        NotFound: there is none, or the actor may not know of it.
+    """
+    experiment = _whole(experiments_seen_by(actor)).filter(pk=number).first()
+    if experiment is None:
+        raise NotFound("There is no such experiment, or you have no access to it.")
+    return experiment
+
+
+def find_experiment(
+    actor: Actor, space: Space, *, number: int | None = None, name: str | None = None, dataset: Dataset | None = None
+) -> Experiment:
+    """Return an experiment of a space by its number, or else by its name on a dataset.
+
+    Raises:
+        NotFound, Forbidden: the space's experiments are not the actor's to read, or there is no such one.
+    """
+    rows = _whole(list_experiments(actor, space))
+    rows = rows.filter(dataset=dataset, name=name) if number is None else rows.filter(pk=number)
+    experiment = rows.first()
+    if experiment is None:
+        called = f" “{name}”" if number is None else ""
+        raise NotFound(f"There is no experiment{called} in “{space}”.")
+    return experiment
+
+
+def open_experiment(
+    actor: Actor, dataset: Dataset, *, name: str, project: Project | None = None, at: datetime
+) -> Experiment:
+    """Begin an experiment on a dataset's latest version, or return the one begun before under that name.
+
+    Raises:
+        NotFound, Forbidden: the dataset is not the actor's to see, or to experiment with.
+        Conflict: the experiment of that name has its runs.
+    """
+    require(actor, Permission.EXPERIMENT_CREATE, dataset.space)
+    name = clean_name(name)
+    version = find_version(actor, dataset)
+    with writing(actor, Tag.EXPERIMENT_CREATED):
+        require(actor, Permission.EXPERIMENT_CREATE, dataset.space)
+        dataset = lock_dataset(dataset)
+        found = _whole(Experiment.objects.filter(dataset=dataset, name=name)).first()
+        if found is not None:
+            if found.table is not None:
+                raise _taken(dataset, name)
+            return found
+        return _create(actor, dataset, version, name=name, project=project, table=None, at=at)
+
+
+def post_runs(actor: Actor, experiment: Experiment, *, stream: Stream, at: datetime) -> Experiment:
+    """Fill an experiment that was begun with its runs.
+
+    Raises:
+        NotFound, Forbidden: it is not the actor's to see, or to fill; or it was deleted meanwhile.
+        Conflict: it has its runs.
+        Invalid, StorageFailed: as for datasets.
+    """
+    may_post_runs(actor, experiment)
+    with tables.drafted(stream) as draft, writing(actor, Tag.EXPERIMENT_CHANGED):
+        experiment = lock_experiment(experiment)
+        may_post_runs(actor, experiment)
+        _fill(actor, experiment, draft.keep(actor, experiment.dataset.space, at=at), at=at)
+        record(
+            actor,
+            Tag.EXPERIMENT_CHANGED,
+            experiment,
+            at=at,
+            dataset=experiment.dataset.name,
+            rows=draft.rows,
+            bytes=draft.bytes,
+        )
+    return experiment
+
+
+def may_post_runs(actor: Actor, experiment: Experiment) -> None:
+    """Refuse before any data is read.
+
+    Raises:
+        NotFound, Forbidden, Conflict: as ``post_runs``.
+    """
+    require(actor, Permission.EXPERIMENT_CREATE, experiment.dataset.space)
+    if experiment.table_id is not None:
+        raise _taken(experiment.dataset, experiment.name)
+
+
+def create_experiment(
+    actor: Actor, dataset: Dataset, *, name: str, stream: Stream, at: datetime, version: DatasetVersion | None = None
+) -> Experiment:
+    """Make an experiment with its runs, in one go.
+
+    Raises:
+        NotFound, Forbidden, Conflict, Invalid, StorageFailed: as ``open_experiment`` and ``post_runs``.
+    """
+    require(actor, Permission.EXPERIMENT_CREATE, dataset.space)
+    name = clean_name(name)
+    version = version or find_version(actor, dataset)
+    if Experiment.objects.filter(dataset=dataset, name=name).exists():
+        raise _taken(dataset, name)
+    with tables.drafted(stream) as draft, writing(actor, Tag.EXPERIMENT_CREATED):
+        require(actor, Permission.EXPERIMENT_CREATE, dataset.space)
+        dataset = lock_dataset(dataset)
+        table = draft.keep(actor, dataset.space, at=at)
+        return _create(actor, dataset, version, name=name, project=None, table=table, at=at)
+
+
+def read_runs(actor: Actor, experiment: Experiment) -> tables.Reading:
+    """Return an experiment's runs.
+
+    Raises:
+        NotFound, Forbidden: they are not the actor's to read, or there are none yet.
+        StorageFailed: they cannot be read at the moment.
+    """
+    require(actor, Permission.EXPERIMENT_RUN_READ, experiment.dataset.space)
+    if experiment.table is None:
+        raise NotFound(f"“{experiment}” has no runs yet.")
+    return tables.read(experiment.table)
+
+
+@verb(Tag.EXPERIMENT_DELETED)
+def delete_experiment(actor: Actor, experiment: Experiment, *, at: datetime) -> None:
+    """Delete an experiment with its runs.
+
+    Raises:
+        NotFound, Forbidden: it is not the actor's to see, or to delete; or it was deleted meanwhile.
+    """
+    require(actor, Permission.EXPERIMENT_DELETE, experiment.dataset.space)
+    experiment = lock_experiment(experiment)
+    record(actor, Tag.EXPERIMENT_DELETED, experiment, at=at, dataset=experiment.dataset.name)
+    table = experiment.table
+    experiment.delete()
+    if table is not None:
+        table.delete()
+
+
+def lock_experiment(experiment: Experiment) -> Experiment:
+    """Return an experiment as it is now, and let one writer at a time change it.
+
+    Raises:
+        NotFound: it was deleted meanwhile.
+    """
+    rows = _whole(Experiment.objects.select_for_update(of=("self",)).filter(pk=experiment.pk))
+    found = rows.first()
+    if found is None:
+        raise NotFound("The experiment was deleted meanwhile.")
+    return found
+
+
+def replace_runs(actor: Actor, experiment: Experiment, table: Table, *, at: datetime) -> None:
+    """Put another table in the place of a locked experiment's; the old one goes."""
+    before = experiment.table
+    _fill(actor, experiment, table, at=at)
+    if before is not None:
+        before.delete()
+
+
+def _fill(actor: Actor, experiment: Experiment, table: Table, *, at: datetime) -> None:
+    experiment.table = table
+    experiment.updated_at = after(experiment.updated_at, at)
+    experiment.last_writer = actor.label
+    experiment.save(update_fields=["table", "updated_at", "last_writer"])
+
+
+def _create(
+    actor: Actor,
+    dataset: Dataset,
+    version: DatasetVersion,
+    *,
+    name: str,
+    project: Project | None,
+    table: Table | None,
+    at: datetime,
+) -> Experiment:
+    experiment = Experiment(
+        dataset=dataset,
+        version=version,
+        name=name,
+        project=project,
+        table=table,
+        created_at=at,
+        updated_at=at,
+        last_writer=actor.label,
+    )
+    try:
+        with transaction.atomic():
+            experiment.save(force_insert=True)
+    except IntegrityError as error:
+        raise _taken(dataset, name) from error
+    record(actor, Tag.EXPERIMENT_CREATED, experiment, at=at, dataset=dataset.name, rows=table.rows if table else 0)
+    return experiment
+
+
+def _whole(rows: QuerySet[Experiment]) -> QuerySet[Experiment]:
+    return rows.select_related("dataset__space__organization", "table", "project", "version")
+
+
+def _taken(dataset: Dataset, name: str) -> Conflict:
+    return Conflict(f"“{dataset}” already has an experiment “{name}”.", field="name")

@@ -1,0 +1,1 @@
+"""Flight and OTLP on one gRPC server: the one room that speaks gRPC."""

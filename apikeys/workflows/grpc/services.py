@@ -1,0 +1,9 @@
+"""Everything that the gRPC server offers to whoever has a key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from apikeys.workflows.grpc.server import Method
+
+SERVICES: Mapping[str, Mapping[str, Method]] = {}

@@ -1,0 +1,117 @@
+"""Arrow Flight's messages (Flight.proto of Apache Arrow). The one that carries the data is read and written by hand.
+
+protobuf copies every field of bytes that it hands out, and a body is a megabyte of columns. What is read here points
+into the message as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from accounts.errors import Invalid
+from apikeys.workflows.messages import declare
+
+flight: Any = declare(
+    "arrow.flight.protocol",
+    {
+        "FlightDescriptor": {"type": (1, "DescriptorType"), "cmd": (2, "bytes"), "path": (3, "repeated string")},
+        "Ticket": {"ticket": (1, "bytes")},
+        "Location": {"uri": (1, "string")},
+        "FlightEndpoint": {"ticket": (1, "Ticket"), "location": (2, "repeated Location")},
+        "FlightInfo": {
+            "schema": (1, "bytes"),
+            "flight_descriptor": (2, "FlightDescriptor"),
+            "endpoint": (3, "repeated FlightEndpoint"),
+            "total_records": (4, "int64"),
+            "total_bytes": (5, "int64"),
+        },
+        "Action": {"type": (1, "string"), "body": (2, "bytes")},
+        "Result": {"body": (1, "bytes")},
+        "PutResult": {"app_metadata": (1, "bytes")},
+    },
+    enums={"DescriptorType": ("UNKNOWN", "PATH", "CMD")},
+)
+
+_DESCRIPTOR, _HEADER, _METADATA, _BODY = 1, 2, 3, 1000  # FlightData's fields
+_BYTES = 2  # the wire type of what has a length
+_FIXED = {1: 8, 5: 4}  # and the sizes of what has none
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One FlightData: a piece of an Arrow IPC stream, and in the first of an upload what it is for."""
+
+    descriptor: bytes
+    header: memoryview
+    body: memoryview
+
+
+def read_part(message: bytes) -> Part:
+    """Return what a FlightData holds, uncopied.
+
+    Raises:
+        Invalid: it is none.
+    """
+    view = memoryview(message)
+    found = dict(_fields(view))
+    empty = view[:0]
+    return Part(bytes(found.get(_DESCRIPTOR, empty)), found.get(_HEADER, empty), found.get(_BODY, empty))
+
+
+def write_part(header: memoryview, body: memoryview) -> bytes:
+    """Return a FlightData with one message of an Arrow IPC stream."""
+    parts: list[bytes | memoryview] = [_tag(_HEADER), _varint(header.nbytes), header]
+    if body.nbytes:
+        parts += [_tag(_BODY), _varint(body.nbytes), body]
+    return b"".join(parts)
+
+
+def _fields(view: memoryview) -> Iterator[tuple[int, memoryview]]:
+    at = 0
+    while at < len(view):
+        tag, at = _read_varint(view, at)
+        number, kind = tag >> 3, tag & 7
+        if kind == _BYTES:
+            size, at = _read_varint(view, at)
+            if at + size > len(view):
+                raise _broken()
+            yield number, view[at : at + size]
+            at += size
+        elif kind == 0:
+            _, at = _read_varint(view, at)
+        elif kind in _FIXED:
+            at += _FIXED[kind]
+        else:
+            raise _broken()
+
+
+def _read_varint(view: memoryview, at: int) -> tuple[int, int]:
+    value = 0
+    for place in range(10):
+        if at >= len(view):
+            break
+        byte = view[at]
+        at += 1
+        value |= (byte & 0x7F) << (7 * place)
+        if byte < 0x80:
+            return value, at
+    raise _broken()
+
+
+def _tag(number: int) -> bytes:
+    return _varint(number << 3 | _BYTES)
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _broken() -> Invalid:
+    return Invalid("The message is not one of Arrow Flight's. Send it with an Arrow Flight client.")

@@ -1,0 +1,304 @@
+"""Arrow streams from anybody: looked over message by message before Arrow decodes them, and validated afterwards.
+
+An Arrow IPC message says of itself how many rows it has, where its buffers lie and how large they become when they are
+decompressed. All of it is the sender's word. So the few numbers that decide how much memory a message takes are read
+here, straight from its metadata (a flatbuffer; Arrow columnar format, "Encapsulated message format"), and compared with
+what actually came.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from apikeys.workflows.errors import TooLarge, Unreadable
+
+# The metadata of one message: a few dozen bytes for each column.
+_MOST_METADATA = 64 * 2**20
+# One message, as it comes and as it is when decompressed: clients send up to 256 MB, or all they have in one.
+MOST_MESSAGE = 512 * 2**20
+_CONTINUES = b"\xff\xff\xff\xff"
+_SCHEMA, _DICTIONARY, _RECORDS = 1, 2, 3
+_PADDING = bytes(8)
+
+# How Arrow says that it can make nothing of something: OSError for most of what is malformed.
+_ARROW_FAILED = (pa.ArrowException, OSError, UnicodeDecodeError)
+
+Message = tuple[Any, Any]  # metadata and body, each something with a buffer
+
+
+class Source(Protocol):
+    """What the body of a request can be read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to so many bytes, and none at the end."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one stream may bring at most. ``bytes`` are those of its buffers, decompressed."""
+
+    rows: int
+    columns: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Record batches of one schema, to be gone through once."""
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+
+
+def read_messages(source: Source) -> Iterator[Message]:
+    """Take a request's body apart into messages, holding one of them at a time.
+
+    Raises:
+        Unreadable: it is no IPC stream, or ends without its end mark: whoever sent it did not get to the end.
+        TooLarge: a message is larger than any may be.
+    """
+    while True:
+        size = _exactly(source, 4)
+        if size == _CONTINUES:
+            size = _exactly(source, 4)
+        length = int.from_bytes(size, "little", signed=True)
+        if length == 0:
+            return
+        if not 0 < length <= _MOST_METADATA:
+            raise Unreadable("The body is no Arrow IPC stream.")
+        metadata = _exactly(source, length)
+        body = _Header.of(metadata).body
+        if not 0 <= body <= MOST_MESSAGE:
+            raise TooLarge(f"A record batch may have {MOST_MESSAGE // 2**20} MB; send smaller ones.")
+        yield metadata, _exactly(source, body)
+
+
+def open_stream(messages: Iterator[Message], limits: Limits) -> Stream:
+    """Decode messages into validated batches. Nothing is read beyond the schema before somebody asks for a batch.
+
+    Raises:
+        Unreadable: no schema comes first, or (while batches are read) a message is malformed.
+        TooLarge: there is more than the limits say.
+    """
+    feed = _Feed(_checked(messages, limits))
+    try:
+        reader = pa.ipc.open_stream(feed)
+        _look_at_names(reader.schema)
+    except _ARROW_FAILED as error:
+        raise _unreadable(feed, error) from error
+    if len(reader.schema) > limits.columns:
+        raise TooLarge(f"{len(reader.schema)} columns are too many: {limits.columns} may come at once.")
+    return Stream(reader.schema, _batches(feed, reader, limits))
+
+
+def _look_at_names(fields: Any) -> None:
+    """Make sure that the names of all columns, nested ones too, are text."""
+    for field in fields:
+        _ = field.name
+        _look_at_names([field.type.field(number) for number in range(field.type.num_fields)])
+
+
+def _batches(feed: _Feed, reader: Any, limits: Limits) -> Iterator[pa.RecordBatch]:
+    rows = 0
+    while True:
+        try:
+            batch = reader.read_next_batch()
+            batch.validate(full=True)  # offsets that lead out of their buffers would be read by whoever comes next
+        except StopIteration:
+            return
+        except _ARROW_FAILED as error:
+            raise _unreadable(feed, error) from error
+        rows += batch.num_rows
+        if rows > limits.rows:
+            raise TooLarge(f"{limits.rows} rows may come at once; send the rest in another upload.")
+        yield batch
+
+
+def _unreadable(feed: _Feed, error: Exception) -> Exception:
+    # Arrow wraps what went wrong while it read from us; ours says more.
+    return feed.failed or Unreadable(f"The Arrow stream cannot be read: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]
+
+
+def _exactly(source: Source, size: int) -> bytes:
+    parts = []
+    while size:
+        part = source.read(size)
+        if not part:
+            raise Unreadable("The Arrow stream ends in the middle; nothing of it was kept. Send it again.")
+        parts.append(part)
+        size -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _checked(messages: Iterator[Message], limits: Limits) -> Iterator[Message]:
+    total = 0
+    for number, (metadata, body) in enumerate(messages):
+        header = _Header.of(metadata)
+        if (header.kind == _SCHEMA) is not (number == 0):
+            raise Unreadable("An Arrow stream begins with its one schema.")
+        if header.kind in (_RECORDS, _DICTIONARY):
+            total += _size_of(header, memoryview(body), limits)
+            if total > limits.bytes:
+                raise TooLarge(f"An upload may have {limits.bytes} bytes; send the rest in another one.")
+        elif header.kind != _SCHEMA:
+            raise Unreadable("Only record batches can come in an Arrow stream.")
+        yield metadata, body
+
+
+def _size_of(header: _Header, body: memoryview, limits: Limits) -> int:
+    """Return how many bytes a batch takes once it is decoded."""
+    records = header.content if header.kind == _RECORDS else header.content.table(6)
+    if records is None:
+        raise Unreadable("A dictionary of the Arrow stream is empty.")
+    body = body.cast("B")
+    rows = records.int64(4)
+    # Every value takes a bit at least, but for those of columns that hold nothing.
+    most = 8 * len(body) + limits.rows
+    if not 0 <= rows <= most or any(not 0 <= length <= most for length, _ in records.pairs(6)):
+        raise Unreadable("A record batch claims more values than came.")
+    is_compressed = records.table(10) is not None
+    size = 0
+    for offset, length in records.pairs(8):
+        if offset < 0 or length < 0 or offset + length > len(body):
+            raise Unreadable("A record batch has buffers outside of what came.")
+        size += _decompressed(body, offset, length) if is_compressed and length else length
+        if size > MOST_MESSAGE:
+            raise TooLarge(f"A record batch may have {MOST_MESSAGE // 2**20} MB; send smaller ones.")
+    return size
+
+
+def _decompressed(body: memoryview, offset: int, length: int) -> int:
+    if length < 8:
+        raise Unreadable("A compressed buffer of the Arrow stream is too short.")
+    (size,) = struct.unpack_from("<q", body, offset)
+    if size < -1:
+        raise Unreadable("A compressed buffer of the Arrow stream has a negative size.")
+    return length - 8 if size == -1 else int(size)
+
+
+class _FlatTable:
+    """One table of a flatbuffer. Slots are the byte offsets in its vtable: 4 for the first field, 6, 8, ..."""
+
+    def __init__(self, data: memoryview, place: int) -> None:
+        self._data, self._place = data, place
+        self._vtable = place - self._unpack("<i", place)
+        self._end = self._unpack("<H", self._vtable)
+
+    def _unpack(self, form: str, place: int) -> int:
+        if place < 0:
+            raise Unreadable("The Arrow stream has malformed metadata.")
+        try:
+            (value,) = struct.unpack_from(form, self._data, place)
+        except struct.error:
+            raise Unreadable("The Arrow stream has malformed metadata.") from None
+        return int(value)
+
+    def _field(self, slot: int) -> int:
+        offset = self._unpack("<H", self._vtable + slot) if slot < self._end else 0
+        return self._place + offset if offset else 0
+
+    def number(self, slot: int, form: str) -> int:
+        """Return a scalar; 0 where it is left out."""
+        place = self._field(slot)
+        return self._unpack(form, place) if place else 0
+
+    def int64(self, slot: int) -> int:
+        """Return a long."""
+        return self.number(slot, "<q")
+
+    def table(self, slot: int) -> _FlatTable | None:
+        """Return a table in this one, or ``None``."""
+        place = self._field(slot)
+        return _FlatTable(self._data, place + self._unpack("<I", place)) if place else None
+
+    def pairs(self, slot: int) -> Iterator[tuple[int, int]]:
+        """Return a vector of structs of two longs."""
+        place = self._field(slot)
+        if not place:
+            return iter(())
+        vector = place + self._unpack("<I", place)
+        count = self._unpack("<I", vector)
+        if count * 16 > len(self._data) - vector - 4:
+            raise Unreadable("The Arrow stream has malformed metadata.")
+        pairs: Iterator[tuple[int, int]] = struct.iter_unpack("<qq", self._data[vector + 4 : vector + 4 + count * 16])
+        return pairs
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a message says of itself."""
+
+    kind: int
+    body: int
+    content: _FlatTable
+
+    @classmethod
+    def of(cls, metadata: Any) -> _Header:
+        data = memoryview(metadata).cast("B")
+        if len(data) < 8:
+            raise Unreadable("The Arrow stream has malformed metadata.")
+        message = _FlatTable(data, int.from_bytes(data[:4], "little"))
+        content = message.table(8)
+        if content is None:
+            raise Unreadable("The Arrow stream has malformed metadata.")
+        return cls(kind=message.number(6, "<B"), body=message.int64(10), content=content)
+
+
+class _Feed:
+    """Messages as the file that Arrow reads from, without copying their bodies."""
+
+    closed = False
+
+    def __init__(self, messages: Iterator[Message]) -> None:
+        self._messages = messages
+        self._parts: deque[memoryview] = deque()
+        self.failed: Exception | None = None
+
+    def read(self, size: int = -1) -> Any:
+        """Return so many bytes of the stream, fewer only at its end."""
+        taken: list[memoryview] = []
+        while size and (self._parts or self._fetch()):
+            part = self._parts.popleft()
+            if len(part) > size:
+                self._parts.appendleft(part[size:])
+                part = part[:size]
+            taken.append(part)
+            size -= len(part)
+        return taken[0] if len(taken) == 1 else b"".join(taken)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is not."""
+        return False
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+    def _fetch(self) -> bool:
+        try:
+            metadata, body = next(self._messages)
+        except StopIteration:
+            return False
+        except Exception as error:
+            self.failed = error
+            raise
+        metadata, body = memoryview(metadata).cast("B"), memoryview(body).cast("B")
+        padding = -(len(metadata) + 8) % 8
+        self._parts.append(memoryview(_CONTINUES + struct.pack("<i", len(metadata) + padding)))
+        for part in (metadata, memoryview(_PADDING)[:padding], body):
+            if len(part):
+                self._parts.append(part)
+        return True

@@ -1,0 +1,345 @@
+"""Tables: immutable Parquet files, written as they come, and read back as the very Arrow columns that came.
+
+A file is written under the folder ``incoming`` and gets its place, and the row that leads to it, only when it is whole
+and on the disk. Until its transaction has committed its writer holds a lock on it, which the kernel lets go with the
+process: a file without a row that nobody holds is left over, and may be swept away.
+
+Parquet keeps Arrow's types and the schema's metadata, but for a few things, which are put right here: the coarser of
+Arrow's time units, and the categories of a categorical column with their order, whether or not a row has them.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import functools
+import os
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from django.conf import settings
+from django.db import transaction
+
+from accounts.actors import Actor
+from accounts.errors import DomainError
+from accounts.models import Space
+from apikeys.workflows.errors import StorageFailed, Unreadable
+from apikeys.workflows.models import Table
+from apikeys.workflows.streams import Limits, Stream
+
+# Rows are gathered into groups of this size: small ones compress badly, and one group is what is in memory.
+_GROUP_ROWS = 65_536
+_GROUP_BYTES = 32 * 2**20
+# So many rows are handed out at once.
+READ_ROWS = 10_000
+# Where the file says what its columns were before it was written.
+_SCHEMA_KEY = b"arizekeys.schema"
+_CATEGORIES_KEY = b"arizekeys.categories"
+# A file that nobody needs is swept away after so many seconds: locks of other hosts may not reach us.
+_GRACE = 3_600
+
+
+def limits() -> Limits:
+    """Return what one upload may bring."""
+    return Limits(rows=settings.TABLE_MOST_ROWS, columns=settings.TABLE_MOST_COLUMNS, bytes=settings.TABLE_MOST_BYTES)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A stored table: its schema as it came, how many rows it has, and its batches, to be gone through once."""
+
+    schema: pa.Schema
+    rows: int
+    batches: Iterator[pa.RecordBatch]
+
+    def table(self) -> pa.Table:
+        """Return all of it at once, for where it is known to be small."""
+        return pa.Table.from_batches(list(self.batches), self.schema)
+
+
+@dataclass
+class Draft:
+    """A file that is whole and on the disk, and that no row leads to yet."""
+
+    path: Path
+    rows: int
+    bytes: int
+    column_count: int
+
+    def keep(self, actor: Actor, space: Space, *, at: datetime) -> Table:
+        """Give the file its place and its row, in the transaction of whatever leads to it.
+
+        Raises:
+            StorageFailed: there is no place for it.
+        """
+        name = f"{self.path.stem[:2]}/{self.path.name}"
+        with _storage():
+            place = _folder(name[:2]) / self.path.name
+            self.path.rename(place)
+            _sync(place.parent)
+            self.path = place
+        return Table.objects.create(
+            space=space,
+            file=name,
+            rows=self.rows,
+            bytes=self.bytes,
+            column_count=self.column_count,
+            created_at=at,
+            created_by=actor.user,
+            writer=actor.label,
+        )
+
+
+@contextlib.contextmanager
+def drafted(stream: Stream) -> Iterator[Draft]:
+    """Write a stream into a file and hand it over; where it was not kept in the end, nothing is left of it.
+
+    Raises:
+        Unreadable: it holds what cannot be kept, or cannot be read to its end.
+        StorageFailed: the disk is full, or not there.
+    """
+    with _storage():
+        path = _folder("incoming") / f"{uuid.uuid4().hex}.parquet"
+        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    draft = Draft(path=path, rows=0, bytes=0, column_count=len(stream.schema))
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with _storage(), os.fdopen(os.dup(file), "wb") as sink:
+            draft.rows = _write(stream, sink)
+            sink.flush()
+            os.fsync(file)
+        draft.bytes = path.stat().st_size
+        yield draft
+    except DomainError:
+        draft.path.unlink(missing_ok=True)  # a rule said no, and its transaction is undone
+        raise
+    finally:
+        # Where it was kept and something else failed, nobody knows whether that was committed: ``sweep`` asks.
+        path.unlink(missing_ok=True)
+        os.close(file)
+
+
+def read(table: Table, columns: Iterable[str] | None = None, *, batch_rows: int = READ_ROWS) -> Reading:
+    """Return a table's rows, all columns or some, in the order of the file.
+
+    Raises:
+        StorageFailed: its file cannot be read.
+    """
+    with _storage():
+        file = pq.ParquetFile(settings.TABLES_FOLDER / table.file)
+    schema = _stored_schema(file)
+    wanted = None if columns is None else set(columns)
+    if wanted is not None:
+        schema = pa.schema([field for field in schema if field.name in wanted], schema.metadata)
+    return Reading(schema, table.rows, _read(file, schema, batch_rows))
+
+
+def on_deleted(instance: Table, **_: Any) -> None:
+    """Remove the file of a table whose row goes, once that has committed; whoever reads it now may read on."""
+    transaction.on_commit(functools.partial(_remove, instance.file))
+
+
+def _remove(name: str) -> None:
+    with contextlib.suppress(OSError):  # it is swept away later
+        (settings.TABLES_FOLDER / name).unlink(missing_ok=True)
+
+
+def sweep(*, grace: float = _GRACE) -> tuple[int, int]:
+    """Remove files that no row leads to and nobody is writing; return how many, and how many bytes."""
+    count = size = 0
+    for path in sorted(settings.TABLES_FOLDER.glob("*/*.parquet")):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            if time.time() - found.st_mtime < grace:
+                continue
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Asked with the lock in hand: whoever wrote it has committed by now, or is gone.
+            if Table.objects.filter(file=f"{path.parent.name}/{path.name}").exists():
+                continue
+            path.unlink()
+            count, size = count + 1, size + found.st_size
+    return count, size
+
+
+def _write(stream: Stream, sink: Any) -> int:
+    """Write a stream as one Parquet file; return how many rows it has."""
+    _require_distinct(stream.schema)
+    categories = {field.name: _Categories() for field in stream.schema if pa.types.is_dictionary(field.type)}
+    plain = _plain(stream.schema)
+    rows = 0
+    try:
+        with _writer(sink, plain) as writer:
+            for group in _groups(stream.batches):
+                rows += sum(batch.num_rows for batch in group)
+                decoded = [_decoded(batch, categories, plain) for batch in group]
+                writer.write_table(pa.Table.from_batches(decoded, plain), row_group_size=_GROUP_ROWS)
+            writer.add_key_value_metadata(_noted(stream.schema, categories))
+    except pa.ArrowException as error:
+        raise Unreadable(f"The upload cannot be kept as it is: {str(error)[:200]}") from error
+    return rows
+
+
+def _writer(sink: Any, schema: pa.Schema) -> Any:
+    return pq.ParquetWriter(
+        sink, schema, compression="zstd", version="2.6", use_compliant_nested_type=False, write_page_index=False
+    )
+
+
+def _require_distinct(schema: pa.Schema) -> None:
+    if not len(schema):
+        raise Unreadable("There are no columns in the upload.")
+    names = set(schema.names)
+    if len(names) < len(schema):
+        raise Unreadable("Two columns of the upload have the same name.")
+
+
+def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    group: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in _arriving(batches):
+        group.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
+            yield group
+            group, rows, size = [], 0, 0
+    if group:
+        yield group
+
+
+def _arriving(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from batches
+    except OSError as error:  # not ours: the connection's
+        raise Unreadable("The upload broke off; nothing of it was kept. Send it again.") from error
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    """Return the schema with the values of categorical columns in place of their numbers."""
+    return pa.schema(
+        [field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field for field in schema],
+        schema.metadata,
+    )
+
+
+def _decoded(batch: pa.RecordBatch, categories: dict[str, _Categories], plain: pa.Schema) -> pa.RecordBatch:
+    if not categories:
+        return batch
+    arrays = [
+        categories[field.name].decode(array) if field.name in categories else array
+        for field, array in zip(plain, batch.columns, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=plain)
+
+
+class _Categories:
+    """The categories of one column, in the order in which they came: each batch may bring further ones."""
+
+    def __init__(self) -> None:
+        self.values: Any = None
+
+    def decode(self, array: Any) -> Any:
+        """Take note of a batch's categories, and return its values."""
+        given = array.dictionary
+        if self.values is None:
+            self.values = given
+        elif not self.values.equals(given):
+            new = given.filter(pc.invert(pc.is_in(given, value_set=self.values)))
+            self.values = pa.concat_arrays([self.values, new]) if len(new) else self.values
+        return array.dictionary_decode()
+
+
+def _noted(schema: pa.Schema, categories: dict[str, _Categories]) -> dict[bytes, bytes]:
+    """Say what the columns were: the schema, and one row with the lists of categories."""
+    fields, lists = [], []
+    for field in schema:
+        found = categories[field.name].values if field.name in categories else None
+        if found is not None:
+            field = field.with_type(_wide_enough(field.type, len(found)))
+            lists.append((field.name, pa.ListArray.from_arrays([0, len(found)], found)))
+        fields.append(field)
+    noted = {_SCHEMA_KEY: base64.b64encode(pa.schema(fields, schema.metadata).serialize())}
+    if lists:
+        batch = pa.RecordBatch.from_arrays([values for _, values in lists], [name for name, _ in lists])
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        noted[_CATEGORIES_KEY] = base64.b64encode(sink.getvalue())
+    return noted
+
+
+def _wide_enough(kind: Any, count: int) -> Any:
+    """Return the type with numbers that reach all categories: batches may have come with lists of their own."""
+    if count - 1 <= 2 ** (kind.index_type.bit_width - 1) - 1:
+        return kind
+    return pa.dictionary(pa.int32(), kind.value_type, kind.ordered)
+
+
+def _stored_schema(file: pq.ParquetFile) -> pa.Schema:
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(file.metadata.metadata[_SCHEMA_KEY])))
+
+
+def _categories_of(file: pq.ParquetFile) -> dict[str, Any]:
+    noted = file.metadata.metadata.get(_CATEGORIES_KEY)
+    if not noted:
+        return {}
+    table = pa.ipc.open_stream(pa.py_buffer(base64.b64decode(noted))).read_all()
+    return {name: table.column(name).chunk(0).flatten() for name in table.column_names}
+
+
+def _read(file: pq.ParquetFile, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    categories = _categories_of(file)
+    with file:
+        batches = file.iter_batches(batch_rows, columns=schema.names, use_threads=False)
+        while True:
+            with _storage():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield _restored(batch, schema, categories)
+
+
+def _restored(batch: pa.RecordBatch, schema: pa.Schema, categories: dict[str, Any]) -> pa.RecordBatch:
+    arrays = []
+    for field in schema:
+        array = batch.column(batch.schema.get_field_index(field.name))
+        if field.name in categories:
+            values = categories[field.name]
+            numbers = pc.index_in(array, value_set=values, skip_nulls=True).cast(field.type.index_type)
+            array = pa.DictionaryArray.from_arrays(numbers, values, ordered=field.type.ordered)
+        elif array.type != field.type:
+            array = array.cast(field.type)
+        arrays.append(array)
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+@contextlib.contextmanager
+def _storage() -> Iterator[None]:
+    """Tell what is wrong with the disk from what is wrong with the data."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageFailed from error
+
+
+def _folder(name: str) -> Path:
+    settings.TABLES_FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path: Path = settings.TABLES_FOLDER / name
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
+def _sync(folder: Path) -> None:
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

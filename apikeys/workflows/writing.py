@@ -1,0 +1,53 @@
+"""How data gets in: written down as it comes, without any lock, and then kept in one short transaction.
+
+An upload may take minutes, and much can change meanwhile. So what was asked before its first byte is asked once more
+in the transaction that keeps it, and a key that was revoked meanwhile keeps nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.actors import Actor
+from accounts.audit import Tag, record_refusal
+from accounts.errors import DomainError
+from apikeys.errors import InvalidKey, Reason
+from apikeys.models import ApiKey
+
+
+@contextlib.contextmanager
+def writing(actor: Actor, tag: Tag) -> Iterator[None]:
+    """Hold one transaction for what an upload leaves behind; a refusal that matters is recorded after it is undone.
+
+    Raises:
+        InvalidKey: the actor's key was revoked or has run out since it was let in.
+    """
+    try:
+        with transaction.atomic():
+            _require_key(actor)
+            yield
+    except DomainError as refusal:
+        if refusal.recorded and not refusal.noted:
+            record_refusal(actor, tag, refusal)
+        raise
+
+
+def after(previous: datetime, at: datetime) -> datetime:
+    """Return the moment of a change: in another second than the one before, since clients cut it to seconds."""
+    return at if int(at.timestamp()) > int(previous.timestamp()) else previous + timedelta(seconds=1)
+
+
+def _require_key(actor: Actor) -> None:
+    """Hold the key until the end of the transaction: whoever revokes it waits, and nothing is kept afterwards."""
+    if actor.key_id is None:
+        return
+    keys = ApiKey.objects.select_for_update(no_key=True, of=("self",)).filter(pk=actor.key_id)
+    key = keys.filter(owner__is_active=True).first()
+    now = timezone.now()
+    if key is None or key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
+        raise InvalidKey(Reason.REVOKED, key_id=actor.key_id)

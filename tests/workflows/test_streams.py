@@ -1,0 +1,155 @@
+"""What comes is looked over before Arrow decodes it: nothing that anybody sends takes the server down or its memory."""
+
+from __future__ import annotations
+
+import random
+import struct
+
+import pyarrow as pa
+import pytest
+
+from apikeys.workflows import streams
+from apikeys.workflows.errors import TooLarge, Unreadable
+from apikeys.workflows.streams import Limits
+from tests.workflows.sending import as_bytes, stream_of
+
+ROOMY = Limits(rows=10_000, columns=100, bytes=10_000_000)
+
+
+def everything() -> pa.Table:
+    return pa.table(
+        {
+            "number": pa.array([1, None, 3]),
+            "text": pa.array(["ä", None, ""]),
+            "list": pa.array([[1, None], None, []]),
+            "struct": pa.array([{"a": 1, "b": "x"}, None, {"a": None, "b": None}]),
+            "category": pa.array(["x", None, "y"]).dictionary_encode(),
+            "nothing": pa.nulls(3),
+        }
+    )
+
+
+@pytest.mark.parametrize("compression", [None, "lz4", "zstd"])
+@pytest.mark.parametrize("rows", [1, 2, 10_000])
+def test_a_stream_arrives_as_it_was_sent(compression: str | None, rows: int) -> None:
+    table = everything()
+
+    stream = stream_of(as_bytes(table, rows=rows, compression=compression), ROOMY)
+
+    assert pa.Table.from_batches(list(stream.batches), stream.schema).equals(table, check_metadata=True)
+
+
+def test_a_legacy_stream_without_continuation_marks_is_read() -> None:
+    table = everything()
+
+    stream = stream_of(as_bytes(table, use_legacy_format=True), ROOMY)
+
+    assert pa.Table.from_batches(list(stream.batches), stream.schema).equals(table)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_a_stream_that_ends_in_the_middle_is_refused(share: float) -> None:
+    body = as_bytes(everything())
+
+    with pytest.raises(Unreadable, match="Arrow stream"):
+        list(stream_of(body[: int(len(body) * share)], ROOMY).batches)
+
+
+def test_a_stream_without_its_end_mark_is_refused() -> None:
+    # The connection may have broken exactly between two batches.
+    body = as_bytes(everything(), rows=1).removesuffix(b"\xff\xff\xff\xff\x00\x00\x00\x00")
+
+    with pytest.raises(Unreadable, match="ends in the middle"):
+        list(stream_of(body, ROOMY).batches)
+
+
+def test_what_is_no_stream_at_all_is_refused() -> None:
+    for body in (b"", b"{}", b"PAR1" * 100, bytes(100)[:3], b"\xff" * 100):
+        with pytest.raises(Unreadable):
+            list(stream_of(body, ROOMY).batches)
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        (Limits(rows=2, columns=100, bytes=10**6), "2 rows may come"),
+        (Limits(rows=100, columns=5, bytes=10**6), "6 columns are too many: 5"),
+        (Limits(rows=100, columns=100, bytes=100), "100 bytes"),
+    ],
+)
+def test_more_than_may_come_is_refused(limits: Limits, says: str) -> None:
+    with pytest.raises(TooLarge, match=says):
+        list(stream_of(as_bytes(everything(), rows=1), limits).batches)
+
+
+def test_a_compression_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    zeros = pa.table({"zeros": pa.array([0] * 1_000_000)})
+    body = as_bytes(zeros, rows=1_000_000, compression="zstd")
+    assert len(body) < 10_000
+
+    before = pa.total_allocated_bytes()
+    with pytest.raises(TooLarge, match="bytes"):
+        list(stream_of(body, Limits(rows=10**7, columns=10, bytes=1_000_000)).batches)
+
+    assert pa.total_allocated_bytes() - before < 100_000
+
+
+def test_the_size_that_a_compressed_buffer_claims_is_what_counts() -> None:
+    body = bytearray(as_bytes(pa.table({"n": pa.array(range(1000))}), compression="zstd"))
+    claimed = body.index(struct.pack("<q", 8_000))
+    body[claimed : claimed + 8] = struct.pack("<q", 2**40)
+
+    with pytest.raises(TooLarge, match="512 MB"):
+        list(stream_of(bytes(body), ROOMY).batches)
+
+
+def test_rows_that_take_no_memory_are_counted_all_the_same() -> None:
+    body = bytearray(as_bytes(pa.table({"nothing": pa.nulls(777)})))
+    places = [at for at in range(0, len(body) - 8, 8) if body[at : at + 8] == struct.pack("<q", 777)]
+    assert places
+    for at in places:
+        body[at : at + 8] = struct.pack("<q", 2**50)
+
+    with pytest.raises(Unreadable, match="more values than came"):
+        list(stream_of(bytes(body), ROOMY).batches)
+
+
+def test_text_that_is_no_utf8_is_refused() -> None:
+    bad = pa.Array.from_buffers(
+        pa.string(), 1, [None, pa.py_buffer(struct.pack("<ii", 0, 2)), pa.py_buffer(b"\xff\xfe")]
+    )
+
+    with pytest.raises(Unreadable, match="UTF8"):
+        list(stream_of(as_bytes(pa.table({"text": bad})), ROOMY).batches)
+
+
+def test_offsets_that_lead_out_of_their_buffer_are_refused() -> None:
+    bad = pa.Array.from_buffers(
+        pa.string(), 2, [None, pa.py_buffer(struct.pack("<iii", 0, 900_000, 2)), pa.py_buffer(b"ab")]
+    )
+
+    with pytest.raises(Unreadable):
+        list(stream_of(as_bytes(pa.table({"text": bad})), ROOMY).batches)
+
+
+def test_nothing_that_is_changed_on_the_way_gets_past_as_another_error() -> None:
+    # A few thousand streams with some bytes wrong: read, or refused as what they are.
+    body, chance, refused = as_bytes(everything()), random.Random(7), 0  # noqa: S311 -- the same mistakes each time
+    for _ in range(4_000):
+        bad = bytearray(body)
+        for _ in range(chance.choice([1, 1, 2, 5])):
+            bad[chance.randrange(len(bad))] = chance.randrange(256)
+        try:
+            list(stream_of(bytes(bad), ROOMY).batches)
+        except (Unreadable, TooLarge):
+            refused += 1
+    assert refused > 1_000
+
+
+def test_an_error_of_the_source_reaches_whoever_reads() -> None:
+    class Broken:
+        def read(self, size: int, /) -> bytes:
+            raise ConnectionResetError("gone")
+
+    with pytest.raises(ConnectionResetError):
+        streams.open_stream(streams.read_messages(Broken()), ROOMY)

@@ -1,0 +1,249 @@
+"""What was stored comes back equal, and nothing is left of what was not."""
+
+from __future__ import annotations
+
+import decimal
+import json
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from django.db import transaction
+from django.utils import timezone
+from pytest_django import DjangoCaptureOnCommitCallbacks
+
+from accounts.errors import Conflict
+from apikeys.workflows import tables
+from apikeys.workflows.errors import StorageFailed, Unreadable
+from apikeys.workflows.models import Table
+from apikeys.workflows.streams import Stream
+from tests.cast import Cast
+from tests.workflows.sending import stream_of
+
+COLUMNS = {
+    "seconds": pa.array([1, None], pa.timestamp("s")),
+    "berlin": pa.array([1, None], pa.timestamp("ms", "Europe/Berlin")),
+    "nanoseconds": pa.array([2**62 + 1, None], pa.timestamp("ns", "UTC")),
+    "time": pa.array([1, None], pa.time32("s")),
+    "duration": pa.array([1, None], pa.duration("s")),
+    "date": pa.array([1, None], pa.date32()),
+    "half": pa.array([1.5, None], pa.float16()),
+    "nothing": pa.nulls(2),
+    "large": pa.array([2**64 - 1, None], pa.uint64()),
+    "small": pa.array([-1, None], pa.int8()),
+    "decimal": pa.array([decimal.Decimal("1.50"), None], pa.decimal128(9, 2)),
+    "bytes": pa.array([b"\x00\xff", None]),
+    "fixed": pa.array([b"ab", None], pa.binary(2)),
+    "large text": pa.array(["x", None], pa.large_string()),
+    "list": pa.array([[1, None], None]),
+    "embedding": pa.array([[0.25, 0.5], None], pa.list_(pa.float32(), 2)),
+    "list of seconds": pa.array([[1], []], pa.list_(pa.timestamp("s"))),
+    "list of structs": pa.array([[{"role": "user", "n": 1}], None]),
+    "struct": pa.array([{"a": {"b": [1]}}, None]),
+    "map": pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.int64())),
+    "true": pa.array([True, None]),
+    "attributes.llm.input": pa.array(["dotted", ""]),
+    "ünïcode 🗝": pa.array(["🗝", "‮"]),
+}
+
+
+def stored(cast: Cast, stream: Stream) -> Table:
+    with tables.drafted(stream) as draft, transaction.atomic():
+        return draft.keep(cast.actor(cast.bob), cast.production, at=timezone.now())
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_column_comes_back_equal(cast: Cast, name: str) -> None:
+    field = pa.field(name, COLUMNS[name].type, metadata={"of": "the field"})
+    table = pa.table([COLUMNS[name]], schema=pa.schema([field], {"pandas": json.dumps({"columns": []})}))
+
+    row = stored(cast, stream_of(table))
+
+    assert tables.read(row).table().equals(table, check_metadata=True)
+    assert (row.rows, row.column_count) == (2, 1)
+
+
+def test_what_is_no_number_stays_apart_from_what_is_missing(cast: Cast) -> None:
+    column = pa.array([float("nan"), None, float("-inf"), -0.0])
+
+    back = tables.read(stored(cast, stream_of(pa.table({"n": column})))).table()
+
+    assert str(back.column("n").to_pylist()) == "[nan, None, -inf, -0.0]"
+
+
+def test_categories_come_back_in_their_order_with_those_no_row_has(cast: Cast) -> None:
+    values = pa.array(["low", "middle", "high", "never"])
+    column = pa.DictionaryArray.from_arrays(pa.array([2, 0, None, 2], pa.int8()), values, ordered=True)
+    table = pa.table({"c": column})
+
+    back = tables.read(stored(cast, stream_of(table))).table()
+
+    assert back.equals(table, check_metadata=True)
+    assert back.column("c").chunk(0).dictionary.equals(values)
+
+
+def test_batches_with_categories_of_their_own_come_back_as_one_column(cast: Cast) -> None:
+    parts = [
+        pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.int8()), pa.array([f"{n}a", f"{n}b"])) for n in range(100)
+    ]
+    table = pa.table({"c": pa.chunked_array(parts)})
+
+    back = tables.read(stored(cast, stream_of(table))).table()
+
+    assert back.column("c").to_pylist() == table.column("c").to_pylist()
+    assert back.schema.field("c").type.index_type == pa.int32()  # 200 of them do not fit into eight bits
+
+
+def test_many_small_batches_become_few_groups_and_keep_their_order(cast: Cast) -> None:
+    table = pa.table({"n": pa.array(range(70_000))})
+    stream = Stream(table.schema, iter(table.to_batches(max_chunksize=100)))
+
+    reading = tables.read(stored(cast, stream))
+
+    batches = list(reading.batches)
+    assert [batch.num_rows for batch in batches] == [10_000] * 7
+    assert pa.Table.from_batches(batches).equals(table)
+
+
+def test_no_rows_keep_their_columns(cast: Cast) -> None:
+    table = pa.table({"n": pa.array([], pa.int16()), "c": pa.array([], pa.dictionary(pa.int8(), pa.string()))})
+
+    assert tables.read(stored(cast, stream_of(table))).table().schema.equals(table.schema)
+
+
+def test_some_columns_are_read_in_the_order_of_the_file(cast: Cast) -> None:
+    row = stored(cast, stream_of(pa.table({"a": [1], "b": [2], "c": [3]})))
+
+    assert tables.read(row, ["c", "a", "none"]).table().to_pydict() == {"a": [1], "c": [3]}
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        (pa.table([pa.array([1]), pa.array([2])], names=["x", "x"]), "same name"),
+        (pa.table({"s": pa.array([{}], pa.struct([]))}), "cannot be kept"),
+        (pa.table({}), "no columns"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_and_leaves_nothing(
+    cast: Cast, tables_folder: Path, table: pa.Table, says: str
+) -> None:
+    with pytest.raises(Unreadable, match=says):
+        stored(cast, stream_of(table))
+
+    assert files(tables_folder) == []
+
+
+def test_a_stream_that_breaks_off_leaves_nothing(cast: Cast, tables_folder: Path) -> None:
+    table = pa.table({"n": range(100_000)})
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield from table.to_batches(max_chunksize=70_000)[:1]
+        raise ConnectionResetError
+
+    with pytest.raises(Unreadable, match="broke off"):
+        stored(cast, Stream(table.schema, batches()))
+
+    assert files(tables_folder) == []
+    assert not Table.objects.exists()
+
+
+def test_a_refusal_in_the_transaction_leaves_nothing(cast: Cast, tables_folder: Path) -> None:
+    def keep_and_refuse() -> None:
+        with tables.drafted(stream_of(pa.table({"n": [1]}))) as draft, transaction.atomic():
+            draft.keep(cast.actor(cast.bob), cast.production, at=timezone.now())
+            raise Conflict("The name is taken.")
+
+    with pytest.raises(Conflict):
+        keep_and_refuse()
+
+    assert files(tables_folder) == []
+    assert not Table.objects.exists()
+
+
+def test_a_full_disk_is_told_from_bad_data_and_leaves_nothing(cast: Cast, tables_folder: Path) -> None:
+    table = pa.table({"n": [os.urandom(1_000) for _ in range(5_000)]})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    try:
+        with pytest.raises(StorageFailed, match="nothing of it was kept"):
+            stored(cast, stream_of(table))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert files(tables_folder) == []
+    assert not Table.objects.exists()
+
+
+def test_a_folder_that_cannot_be_had_is_no_fault_of_the_data(cast: Cast, tables_folder: Path) -> None:
+    tables_folder.write_text("not a folder")
+
+    with pytest.raises(StorageFailed):
+        stored(cast, stream_of(pa.table({"n": [1]})))
+
+
+def test_a_file_that_is_gone_is_told(cast: Cast, tables_folder: Path) -> None:
+    row = stored(cast, stream_of(pa.table({"n": [1]})))
+    (tables_folder / row.file).unlink()
+
+    with pytest.raises(StorageFailed):
+        tables.read(row)
+
+
+def test_the_file_goes_with_its_row_once_that_has_committed(
+    cast: Cast, tables_folder: Path, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    row = stored(cast, stream_of(pa.table({"n": [1]})))
+
+    with django_capture_on_commit_callbacks(execute=True):
+        row.delete()
+        assert files(tables_folder) == [row.file]
+
+    assert files(tables_folder) == []
+
+
+def test_the_files_of_a_space_go_with_it(
+    cast: Cast, tables_folder: Path, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    stored(cast, stream_of(pa.table({"n": [1]})))
+
+    with django_capture_on_commit_callbacks(execute=True):
+        cast.production.delete()
+
+    assert files(tables_folder) == []
+
+
+def test_sweeping_takes_only_what_no_row_leads_to_and_nobody_writes(cast: Cast, tables_folder: Path) -> None:
+    kept = stored(cast, stream_of(pa.table({"n": [1]})))
+    orphan = tables_folder / "ab" / ("ab" + "0" * 30 + ".parquet")
+    orphan.parent.mkdir()
+    orphan.write_bytes(b"left over")
+
+    with tables.drafted(stream_of(pa.table({"n": [2]}))) as draft:
+        assert tables.sweep(grace=0) == (1, 9)
+        assert draft.path.exists()
+
+    assert files(tables_folder) == [kept.file]
+
+
+def test_sweeping_leaves_what_is_fresh_to_other_hosts(tables_folder: Path) -> None:
+    orphan = tables_folder / "ab" / "fresh.parquet"
+    orphan.parent.mkdir(parents=True)
+    orphan.touch()
+
+    assert tables.sweep() == (0, 0)
+    assert orphan.exists()
+
+
+def test_others_on_the_machine_cannot_look_into_tables(cast: Cast, tables_folder: Path) -> None:
+    row = stored(cast, stream_of(pa.table({"n": [1]})))
+
+    assert (tables_folder / row.file).stat().st_mode & 0o077 == 0
+    assert tables_folder.stat().st_mode & 0o077 == 0
