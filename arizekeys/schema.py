@@ -32,7 +32,7 @@ from accounts.schema.relay import ACCESS, Node, told
 from accounts.schema.scalars import MOMENT
 from accounts.schema.types import OrganizationMembership, RoleBinding
 from apikeys import schema as keys
-from apikeys.authentication import GraphQLAuthentication
+from apikeys.authentication import GraphQLAuthentication, client_name
 from apikeys.workflows import schema as workflows
 from arizekeys.asking import NotUnderstood, read
 from arizekeys.rest import problem
@@ -137,7 +137,7 @@ class GraphQL(APIView):
         result = execute_sync(
             SCHEMA,
             asked.document,
-            context_value=Inquiry(replace(actor, operation=asked.operation), timezone.now()),
+            context_value=Inquiry(replace(actor, operation=asked.operation), timezone.now(), client_name(request.META)),
             variable_values=asked.variables,
             operation_name=asked.node.name.value if asked.node.name else None,
         )

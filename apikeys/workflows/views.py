@@ -28,12 +28,20 @@ from apikeys import dressing, policy
 from apikeys.models import KeyKind
 from apikeys.workflows import stock
 from apikeys.workflows.models import WorkflowUse
+from apikeys.workflows.uses import Workflow
 
 _PAGE_SIZE = 25
 # So much of each kind stands beside the others; its own page has all.
 _LISTED = 5
+# A key has a row for each workflow and client: more than a page full is a client that gives itself ever new names.
+_MOST_USES = 100
 _TITLES = {stock.Sort.PROJECTS: "Projects", stock.Sort.DATASETS: "Datasets", stock.Sort.EXPERIMENTS: "Experiments"}
-_READ = {stock.Sort.DATASETS: Permission.DATASET_READ, stock.Sort.EXPERIMENTS: Permission.EXPERIMENT_READ}
+_SORTS = {sort.value: sort for sort in stock.Sort}
+_READ = {
+    stock.Sort.PROJECTS: Permission.PROJECT_READ,
+    stock.Sort.DATASETS: Permission.DATASET_READ,
+    stock.Sort.EXPERIMENTS: Permission.EXPERIMENT_READ,
+}
 
 
 @require_safe
@@ -66,18 +74,22 @@ def choose(request: HttpRequest, actor: Actor) -> HttpResponse:
 def show(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
     """Show what lies in a space: the latest of each kind that the person may see, or all of one kind."""
     space, mine = find_seen(actor, Space, _number(wire_id, "Space")), standing_of(actor)
-    sorts = [sort for sort in stock.Sort if sort not in _READ or mine.holds(_READ[sort], space)]
+    sorts = [sort for sort in stock.Sort if mine.holds(_READ[sort], space)]
+    # Somebody may have a role in one project and none in the space around it that shows projects.
+    if stock.Sort.PROJECTS not in sorts and stock.rows(actor, space, stock.Sort.PROJECTS).exists():
+        sorts.insert(0, stock.Sort.PROJECTS)
     asked = request.GET.get("show", "")
     context = space_head(mine, space, "data") | {"at": timezone.now(), "connect": _connect(request, space)}
-    if asked not in stock.Sort:
+    sort = _SORTS.get(asked)
+    if sort is None:
         sections = [_Section.latest(actor, space, sort) for sort in sorts]
         context |= {
             "sections": sections,
             "is_empty": not any(section.lines for section in sections),
+            "is_closed": not sorts,
             "shows": _shows(sorts, ""),
         }
         return render(request, "workflows/space.html", context)
-    sort = stock.Sort(asked)
     if sort not in sorts:
         raise Forbidden(f"Your role in “{space}” does not show its {asked}.", permission=_READ[sort])
     try:
@@ -100,22 +112,25 @@ def show(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
 def key_uses(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
     """Show which workflows a key was used for, when, and with which client: what a client says of itself."""
     key = policy.find_key(actor, _number(wire_id, "ApiKey"))
-    uses = WorkflowUse.objects.filter(key=key).order_by("-last_used_at", "-pk")[:_MOST_USES]
-    seen = set(seen_by(actor, Space).filter(pk__in={use.space_id for use in uses}).values_list("pk", flat=True))
-    spaces = Space.objects.in_bulk(seen)
+    found = list(WorkflowUse.objects.filter(key=key).order_by("-last_used_at", "-pk")[:_MOST_USES])
+    # The key may have been used in places whose very names are none of the reader's business.
+    spaces = seen_by(actor, Space).in_bulk({use.space_id for use in found if use.space_id is not None})
     (row,) = dressing.rows(actor, standing_of(actor), [key], at=timezone.now())
     context = {
         "section": "api-keys",
         "row": row,
-        "wire_id": wire_id,
-        "uses": [{"use": use, "space": spaces.get(use.space_id or 0)} for use in uses],
+        "uses": [
+            {
+                "use": use,
+                "name": Workflow(use.workflow).label if use.workflow in Workflow.values else use.workflow,
+                "times": f"{use.uses:,}",
+                "space": spaces.get(use.space_id or 0),
+            }
+            for use in found
+        ],
         "list_url": reverse("apikeys:service" if key.kind == KeyKind.SERVICE else "apikeys:list"),
     }
     return render(request, "workflows/key_uses.html", context)
-
-
-# A key has a row for each workflow and client: more than a page full is a client that gives itself ever new names.
-_MOST_USES = 100
 
 
 @dataclass(frozen=True)

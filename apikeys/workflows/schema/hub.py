@@ -30,6 +30,7 @@ from apikeys.workflows import models
 from apikeys.workflows.inventory import find_known
 from apikeys.workflows.prompts import create_prompt, create_version
 from apikeys.workflows.schema.data import or_refused, readable
+from apikeys.workflows.uses import Workflow, note
 
 
 @strawberry.enum(description="How the places for values are written in a prompt: {so}, or {{so}}.")
@@ -323,6 +324,7 @@ class PromptMutations:
             content=_content(input),
             at=info.context.at,
         )
+        _note(info.context, Workflow.PROMPT_WRITE, version.prompt.space)
         prompt = Prompt(row=version.prompt, version=version)
         return CreatePromptMutationPayload(prompt=prompt, client_mutation_id=input.client_mutation_id)
 
@@ -343,6 +345,7 @@ class PromptMutations:
             content=_content(input),
             at=info.context.at,
         )
+        _note(info.context, Workflow.PROMPT_WRITE, version.prompt.space)
         return CreatePromptVersionMutationPayload(
             prompt_version=PromptVersion(row=version),
             prompt=Prompt(row=version.prompt, version=version),
@@ -371,7 +374,9 @@ def _prompts_of_space(
     version = None if version_id is None else decode_id(version_id, "PromptVersion", field="versionId")
     asked = (search or "", name, version, version_label)
     found = root.peers.ask(("prompts", asked, which), lambda rows: _prompts_in(inquiry, rows, asked, which))
-    return or_refused(found, root, Permission.PROMPT_READ)
+    page = or_refused(found, root, Permission.PROMPT_READ)
+    root.peers.ask("prompts were read", lambda rows: _note(inquiry, Workflow.PROMPT_READ, root.row))
+    return page
 
 
 extend(Space, prompts=_prompts_of_space)
@@ -379,6 +384,11 @@ extend(Space, prompts=_prompts_of_space)
 FINDERS: dict[str, Finder] = {
     "Prompt": lambda inquiry, number: _latest(find_known(inquiry.actor, models.Prompt, number)),
 }
+
+
+def _note(inquiry: Inquiry, workflow: Workflow, space: SpaceRow) -> None:
+    """Count that the caller's key was used for a workflow, once it is done."""
+    note(inquiry.actor, workflow, client=inquiry.client, space=space, at=inquiry.at)
 
 
 def _latest(row: models.Prompt) -> Prompt:
