@@ -105,7 +105,9 @@ def columns_over(key: str, tables: Sequence[pa.Table], *, without: Iterable[str]
     values = {}
     for name in names:
         column = table.column(name).chunk(0)
-        values[name] = column.take(_last_places(numbers, column.is_valid(), len(keys)))
+        if len(keys) < len(column):  # otherwise each key has one row, in the order of the keys
+            column = column.take(_last_places(numbers, column.is_valid(), len(keys)))
+        values[name] = column
     return Columns(key=key, keys=keys, values=pa.table(values))
 
 
