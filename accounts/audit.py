@@ -62,6 +62,8 @@ class Tag(TextChoices):
     EXPERIMENT_CHANGED = "experiment:change", "Changed an experiment"
     EXPERIMENT_DELETED = "experiment:delete", "Deleted an experiment"
     PROJECT_WRITTEN = "project:write", "Wrote to a project"
+    PROMPT_CREATED = "prompt:create", "Created a prompt"
+    PROMPT_VERSION_CREATED = "prompt:version", "Saved a version of a prompt"
     SIGNED_IN = "session:start", "Signed in"
     SIGNED_OUT = "session:end", "Signed out"
     SIGN_IN_FAILED = "session:fail", "Failed to sign in"

@@ -20,6 +20,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="apikeys:list"), name="home"),
     path("settings/api-keys/", include("apikeys.urls")),
     path("", include("accounts.urls")),
+    path("", include("apikeys.workflows.urls")),
     path("v2/", include("apikeys.rest.urls")),
     path("v2/", include("accounts.rest.urls")),
     path("introspect", Introspection.as_view(), name="introspect"),

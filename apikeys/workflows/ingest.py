@@ -108,10 +108,12 @@ class PandasArrow(Ingest):
             records.log_records(caller.actor, space, upload=upload, stream=stream, at=caller.at)
             caller.note(Workflow.MODEL_LOG, space)
         elif upload.kind is Kind.ROWS:
-            spans.log_spans(caller.actor, space, upload=upload, stream=stream, at=caller.at)
+            spans.log_spans(caller.actor, space, project_name=upload.model_id, stream=stream, at=caller.at)
             caller.note(Workflow.SPAN_LOG, space)
         else:
-            spans.update_spans(caller.actor, space, upload=upload, stream=stream, at=caller.at)
+            spans.update_spans(
+                caller.actor, space, project_name=upload.model_id, kind=upload.kind, stream=stream, at=caller.at
+            )
             caller.note(Workflow.SPAN_UPDATE, space)
         return Response({"realTimeIngestionUri": _page_of(request, space)})
 
@@ -129,8 +131,10 @@ class SingleRecord(Ingest):
             sent = json.loads(_read(request._request, _MOST_RECORD))
         except (ValueError, RecursionError):
             raise Unreadable("The body is no JSON.") from None
-        upload, table = single_records.read_record(sent, at=caller.at)
-        stream = Stream(table.schema, iter(table.to_batches()))
+        if not isinstance(sent, dict):
+            raise Unreadable("The body is no JSON object.")
+        upload, row = single_records.read_record(sent, at=caller.at)
+        stream = Stream(row.schema, iter([row]))
         records.log_records(caller.actor, space, upload=upload, stream=stream, at=caller.at, streamed=True)
         caller.note(Workflow.RECORD_LOG, space)
         return Response({})
@@ -151,7 +155,7 @@ class Traces(Ingest):
         space = self.space_of(caller)
         if (request.content_type or "").partition(";")[0].strip() != "application/x-protobuf":
             raise Invalid("Send the spans as protobuf, with Content-Type: application/x-protobuf.")
-        spans.log_traces(caller.actor, space, tables=traces.tables_of(_export_in(request._request)), at=caller.at)
+        spans.log_traces(caller.actor, space, traces.tables_of(_export_in(request._request)), at=caller.at)
         caller.note(Workflow.TRACE_EXPORT, space)
         answer = ExportTraceServiceResponse().SerializeToString()
         return HttpResponse(answer, content_type="application/x-protobuf", headers={"Cache-Control": "no-store"})
