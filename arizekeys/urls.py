@@ -22,6 +22,7 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("v2/", include("apikeys.rest.urls")),
     path("v2/", include("accounts.rest.urls")),
+    path("v2/", include("apikeys.workflows.rest.urls")),
     path("introspect", Introspection.as_view(), name="introspect"),
     re_path(r"^v2(?:/|$)", NoSuchAddress.as_view(), name="no-such-address"),
     path("graphql", GraphQL.as_view(), name="graphql"),
