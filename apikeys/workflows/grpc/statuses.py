@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 
 import grpc
@@ -28,26 +27,23 @@ _STATUS_OF_REFUSAL: tuple[tuple[type[DomainError], Status], ...] = (
     (TooMany, Status.RESOURCE_EXHAUSTED),
     (DomainError, Status.INVALID_ARGUMENT),
 )
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # Statuses travel as headers, and clients take no more than some kilobytes of those.
 _LONGEST_TEXT = 1_000
 
 SOMETHING_WRONG = "Something is wrong on our side. It is in the log."
 DATABASE_GONE = "The database cannot be reached. Try again in a moment."
-DISK_FULL = "There is no room left to store this, and nothing of it was stored. Tell whoever runs this installation."
 
 
 def status_of(error: Exception, method: str) -> tuple[Status, str]:
     """Return how a call ends that ended with this; what should not have happened goes to the log."""
     if isinstance(error, DomainError):
+        if isinstance(error, Unavailable):
+            logger.error("%s failed", method, exc_info=error)
         status = next(status for kind, status in _STATUS_OF_REFUSAL if isinstance(error, kind))
         return status, redact_text(_wait(error))[:_LONGEST_TEXT]
     if isinstance(error, NotSettled):
         logger.error("What was done by %s may not hold everywhere", method, exc_info=error)
         return Status.UNAVAILABLE, str(error)
-    if isinstance(error, OSError) and error.errno in _FULL:
-        logger.error("No room left at %s", method, exc_info=error)
-        return Status.RESOURCE_EXHAUSTED, DISK_FULL
     # The embedded server that cannot be started is a wrong configuration, too.
     gone = isinstance(error, DatabaseError | InterfaceError | ImproperlyConfigured)
     if gone and not isinstance(error, IntegrityError | DataError):
