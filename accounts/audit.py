@@ -51,6 +51,8 @@ class Tag(TextChoices):
     SPACE_CREATED = "space:create", "Created a space"
     SPACE_CHANGED = "space:change", "Changed a space"
     SPACE_DELETED = "space:delete", "Deleted a space"
+    PROJECT_RESTRICTED = "project:restrict", "Restricted a project"
+    PROJECT_UNRESTRICTED = "project:unrestrict", "Lifted a project's restriction"
     SIGNED_IN = "session:start", "Signed in"
     SIGNED_OUT = "session:end", "Signed out"
     SIGN_IN_FAILED = "session:fail", "Failed to sign in"

@@ -13,7 +13,7 @@ _SHAPE = re.compile(r"([A-Za-z]+):([1-9][0-9]{0,18}):([0-9A-Za-z]{4})")
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 # Names that clients know, where they differ from ours.
-_WIRE_NAMES = {"Organization": "AccountOrganization"}
+_WIRE_NAMES = {"Organization": "AccountOrganization", "Project": "Model"}
 
 
 def wire_name(type_name: str) -> str:
