@@ -67,6 +67,8 @@ class Tag(TextChoices):
     PROJECT_WRITTEN = "project:write", "Wrote to a project"
     PROMPT_CREATED = "prompt:create", "Created a prompt"
     PROMPT_VERSION_CREATED = "prompt:version", "Saved a version of a prompt"
+    PROJECT_RESTRICTED = "project:restrict", "Restricted a project"
+    PROJECT_UNRESTRICTED = "project:unrestrict", "Lifted a project's restriction"
     SIGNED_IN = "session:start", "Signed in"
     SIGNED_OUT = "session:end", "Signed out"
     SIGN_IN_FAILED = "session:fail", "Failed to sign in"
