@@ -56,7 +56,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         # Where a view takes a key in a form, to say what it is.
         token_field: str = getattr((request.parser_context or {}).get("view"), "token_field", "")
         refuse_misplaced_key(http, self.door, token_field=token_field)
-        presented = presented_key(http)
+        presented = self.presented(http)
         if presented is None:
             return None
         actor = admit(
@@ -69,6 +69,14 @@ class ApiKeyAuthentication(BaseAuthentication):
         )
         assert actor.user is not None  # noqa: S101 -- a key is somebody's
         return actor.user, actor
+
+    def presented(self, request: HttpRequest) -> str | None:
+        """Return the key that a request presents.
+
+        Raises:
+            UnsafeRequest: more than one.
+        """
+        return presented_key(request)
 
     def operation(self, request: HttpRequest) -> Operation:
         """Describe what is asked, for the audit trail."""
@@ -210,7 +218,9 @@ def client_name(meta: Mapping[str, Any]) -> str:
     """
     package, version = meta.get("HTTP_CLI_PACKAGE_NAME"), meta.get("HTTP_CLI_VERSION")
     if not package:
-        package, version = meta.get("HTTP_SDK_PACKAGE_NAME"), meta.get("HTTP_SDK_VERSION")
+        version = meta.get("HTTP_SDK_VERSION") or meta.get("HTTP_GRPC_METADATA_SDK_VERSION")
+        # SDK 7 tells its release, and no name.
+        package = meta.get("HTTP_SDK_PACKAGE_NAME") or ("arize" if version else None)
     name: str = f"{package} {version or ''}".strip() if package else meta.get("HTTP_USER_AGENT", "")
     return (name if name.isprintable() else "".join(letter for letter in name if letter.isprintable()))[:120]
 

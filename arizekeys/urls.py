@@ -24,7 +24,7 @@ urlpatterns = [
     path("v2/", include("apikeys.rest.urls")),
     path("v2/", include("accounts.rest.urls")),
     path("introspect", Introspection.as_view(), name="introspect"),
-    re_path(r"^v2(?:/|$)", NoSuchAddress.as_view(), name="no-such-address"),
+    re_path(r"^v[12](?:/|$)", NoSuchAddress.as_view(), name="no-such-address"),
     path("graphql", GraphQL.as_view(), name="graphql"),
     path("openapi.json", docs.Document.as_view(), name="openapi"),
     path("docs/api", docs.reference, name="api-reference"),

@@ -18,6 +18,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -45,7 +46,10 @@ READ_ROWS = 10_000
 _SCHEMA_KEY = b"arizekeys.schema"
 _CATEGORIES_KEY = b"arizekeys.categories"
 # A file that nobody needs is swept away after so many seconds: locks of other hosts may not reach us.
-_GRACE = 3_600
+GRACE = 3_600
+
+
+_files_stay: ContextVar[bool] = ContextVar("files of deleted rows stay", default=False)
 
 
 def limits() -> Limits:
@@ -144,8 +148,20 @@ def read(table: Table, columns: Iterable[str] | None = None, *, batch_rows: int 
 
 
 def on_deleted(instance: Table, **_: Any) -> None:
-    """Remove the file of a table whose row goes, once that has committed; whoever reads it now may read on."""
+    """Remove the file of a table whose row goes, once that has committed; whoever has opened it may read on."""
+    if _files_stay.get():
+        return
     transaction.on_commit(functools.partial(_remove, instance.file))
+
+
+@contextlib.contextmanager
+def files_stay() -> Iterator[None]:
+    """Leave files of rows that go to ``sweep``: the rows in them go on elsewhere, and somebody may be about to read."""
+    token = _files_stay.set(True)
+    try:
+        yield
+    finally:
+        _files_stay.reset(token)
 
 
 def _remove(name: str) -> None:
@@ -153,7 +169,7 @@ def _remove(name: str) -> None:
         (settings.TABLES_FOLDER / name).unlink(missing_ok=True)
 
 
-def sweep(*, grace: float = _GRACE) -> tuple[int, int]:
+def sweep(*, grace: float = GRACE) -> tuple[int, int]:
     """Remove files that no row leads to and nobody is writing; return how many, and how many bytes."""
     count = size = 0
     for path in sorted(settings.TABLES_FOLDER.glob("*/*.parquet")):

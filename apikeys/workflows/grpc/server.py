@@ -6,15 +6,18 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
 from django.core.signals import request_finished, request_started
+from django.db import DatabaseError, InterfaceError
 from grpc_health.v1 import health, health_pb2
 
+from accounts.actors import Actor
+from accounts.audit import Tag, record_refusal
+from accounts.errors import DomainError
 from apikeys.workflows.grpc.patience import IDLE, LONGEST, Lease, Patience
-from apikeys.workflows.grpc.statuses import status_of
+from apikeys.workflows.grpc.statuses import logger, status_of
 
 T = TypeVar("T")
 
@@ -56,14 +59,15 @@ class PortTaken(Exception):
     """The port cannot be listened on; the text says which."""
 
 
-@dataclass(frozen=True, repr=False)  # a key is among the metadata
 class Call:
-    """One call: what it asks with, and how long it may."""
+    """One call: what it asks with, how long it may take, and whose it is once that is known."""
 
-    name: str
-    context: grpc.ServicerContext
-    _requests: Iterator[bytes]
-    _lease: Lease
+    def __init__(self, method: str, context: grpc.ServicerContext, requests: Iterator[bytes], lease: Lease) -> None:
+        self.method = method
+        self.context = context
+        self.actor: Actor | None = None
+        self._requests = requests
+        self._lease = lease
 
     def read(self) -> bytes | None:
         """Return the next message, or ``None`` where the client has said that there is none."""
@@ -122,7 +126,7 @@ class Server:
         for service, methods in services.items():
             # As streams, all of them: of a stream's messages none is read before the key was looked at.
             handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-                name: grpc.stream_stream_rpc_method_handler(self._handler(f"{service}/{name}", method))
+                name: grpc.stream_stream_rpc_method_handler(self._handler(name, method))
                 for name, method in methods.items()
             }
             self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, handlers)])
@@ -181,10 +185,21 @@ def _answers(method: Method, call: Call, lease: Lease) -> Iterator[bytes]:
             except (grpc.RpcError, ClientGone):
                 return  # the client is gone, and hears nothing any more
             except Exception as error:
-                status, text = status_of(error, call.name)
+                _record(error, call.actor)
+                status, text = status_of(error, call.method)
                 call.context.abort(status, text)
             with lease.waiting():
                 yield message
+
+
+def _record(error: Exception, actor: Actor | None) -> None:
+    """Tell the account of a refusal that matters, unless that was done."""
+    if actor is None or not isinstance(error, DomainError) or not error.recorded or error.noted:
+        return
+    try:
+        record_refusal(actor, Tag.ACCESS_REFUSED, error)
+    except (DatabaseError, InterfaceError):
+        logger.exception("A refusal could not be recorded.")
 
 
 def _generator(method: Method, call: Call) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from apikeys.workflows.grpc import flight
 from apikeys.workflows.grpc.server import Method
 
-SERVICES: Mapping[str, Mapping[str, Method]] = {}
+SERVICES: Mapping[str, Mapping[str, Method]] = {flight.SERVICE: flight.METHODS}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 
 import grpc
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
 
-from accounts.errors import Conflict, DomainError, Forbidden, NotFound, TooMany
+from accounts.errors import Conflict, DomainError, Forbidden, NotFound, TooMany, Unavailable
 from accounts.redaction import redact_text
-from apikeys.errors import InvalidKey, LimiterFailed
+from apikeys.errors import InvalidKey
 from apikeys.following import NotSettled
 
 logger = logging.getLogger("apikeys.workflows.grpc")
@@ -21,33 +20,30 @@ Status = grpc.StatusCode
 # What the domain refuses, and what gRPC calls it (contract client-workflows §5); the first that fits counts.
 _STATUS_OF_REFUSAL: tuple[tuple[type[DomainError], Status], ...] = (
     (InvalidKey, Status.UNAUTHENTICATED),
-    (LimiterFailed, Status.UNAVAILABLE),
+    (Unavailable, Status.UNAVAILABLE),
     (NotFound, Status.NOT_FOUND),
     (Forbidden, Status.PERMISSION_DENIED),
     (Conflict, Status.ALREADY_EXISTS),
     (TooMany, Status.RESOURCE_EXHAUSTED),
     (DomainError, Status.INVALID_ARGUMENT),
 )
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # Statuses travel as headers, and clients take no more than some kilobytes of those.
 _LONGEST_TEXT = 1_000
 
 SOMETHING_WRONG = "Something is wrong on our side. It is in the log."
 DATABASE_GONE = "The database cannot be reached. Try again in a moment."
-DISK_FULL = "There is no room left to store this, and nothing of it was stored. Tell whoever runs this installation."
 
 
 def status_of(error: Exception, method: str) -> tuple[Status, str]:
     """Return how a call ends that ended with this; what should not have happened goes to the log."""
     if isinstance(error, DomainError):
+        if isinstance(error, Unavailable):
+            logger.error("%s failed", method, exc_info=error)
         status = next(status for kind, status in _STATUS_OF_REFUSAL if isinstance(error, kind))
         return status, redact_text(_wait(error))[:_LONGEST_TEXT]
     if isinstance(error, NotSettled):
         logger.error("What was done by %s may not hold everywhere", method, exc_info=error)
         return Status.UNAVAILABLE, str(error)
-    if isinstance(error, OSError) and error.errno in _FULL:
-        logger.error("No room left at %s", method, exc_info=error)
-        return Status.RESOURCE_EXHAUSTED, DISK_FULL
     # The embedded server that cannot be started is a wrong configuration, too.
     gone = isinstance(error, DatabaseError | InterfaceError | ImproperlyConfigured)
     if gone and not isinstance(error, IntegrityError | DataError):

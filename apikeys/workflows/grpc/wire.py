@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from accounts.errors import Invalid
 from apikeys.workflows.messages import declare
 
@@ -46,6 +48,18 @@ class Part:
     descriptor: bytes
     header: memoryview
     body: memoryview
+
+
+def read_message(kind: Any, message: bytes) -> Any:
+    """Return one of the small messages.
+
+    Raises:
+        Invalid: it is none.
+    """
+    try:
+        return kind.FromString(message)
+    except DecodeError:
+        raise _broken() from None
 
 
 def read_part(message: bytes) -> Part:

@@ -1,0 +1,102 @@
+"""Arrow Flight: datasets, experiments, updates of spans and exports (contract client-workflows §5, §8 and §9).
+
+Every call is let in by its metadata before anything of it is read, and refused by its command before any data is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from accounts.actors import Door
+from accounts.errors import Invalid
+from apikeys.workflows import tables
+from apikeys.workflows.grpc import datasets, experiments
+from apikeys.workflows.grpc.commands import commands, read_command
+from apikeys.workflows.grpc.framing import arriving, leaving
+from apikeys.workflows.grpc.server import Call, Method
+from apikeys.workflows.grpc.threshold import Visitor, asking, let_in
+from apikeys.workflows.grpc.wire import flight, read_message, read_part
+from apikeys.workflows.streams import Stream, open_stream
+from apikeys.workflows.tables import Reading
+
+SERVICE = "arrow.flight.protocol.FlightService"
+
+# What is asked of an upload before its data, and what is done with that.
+Upload = Callable[[Visitor, Any], Callable[[Stream], Any]]
+
+_PUT: Mapping[str, Upload] = {
+    "create_dataset": datasets.create,
+    "update_dataset": datasets.add_version,
+    "post_experiment_data": experiments.post_runs,
+}
+_GET: Mapping[str, Callable[[Visitor, Any], Reading]] = {
+    "get_dataset": datasets.read,
+    "get_experiment": experiments.read,
+}
+
+
+@dataclass(frozen=True)
+class _Action:
+    """What an action type stands for: the member its command has, and what is done."""
+
+    member: str
+    act: Callable[[Visitor, Any], Any]
+    writes: bool = True
+
+
+_ACT: Mapping[str, _Action] = {
+    "list_datasets": _Action("list_datasets", datasets.list_all, writes=False),
+    "get_dataset_version": _Action("get_dataset_versions", datasets.list_versions, writes=False),
+    "delete_dataset": _Action("delete_dataset", datasets.delete),
+    "create_experiment_db_entry": _Action("create_experiment_db_entry", experiments.open_entry),
+    "delete_experiment": _Action("delete_experiment", experiments.delete),
+}
+
+
+def do_put(call: Call) -> Iterator[bytes]:
+    """Take in an upload; its answer is the one piece of metadata that comes back."""
+    visitor = let_in(call, Door.FLIGHT)
+    first = read_part(_first(call))
+    command = read_message(flight.FlightDescriptor, first.descriptor).cmd
+    member, asked = read_command(commands.Put, command)
+    visitor = asking(visitor, call, kind="MUTATION", member=member, command=command)
+    keep = _PUT[member](visitor, asked)
+    answer = keep(open_stream(arriving(first, call), tables.limits()))
+    yield flight.PutResult(app_metadata=answer.SerializeToString()).SerializeToString()
+
+
+def do_get(call: Call) -> Iterator[bytes]:
+    """Hand out a dataset, an experiment, or an export whose ticket was had before."""
+    visitor = let_in(call, Door.FLIGHT)
+    command = read_message(flight.Ticket, _first(call)).ticket
+    member, asked = read_command(commands.Get, command)
+    visitor = asking(visitor, call, kind="QUERY", member=member, command=command)
+    reading = _GET[member](visitor, asked)
+    yield from leaving(reading.schema, reading.batches)
+
+
+def do_action(call: Call) -> Iterator[bytes]:
+    """Do what takes and returns no table."""
+    visitor = let_in(call, Door.FLIGHT)
+    request = read_message(flight.Action, _first(call))
+    action = _ACT.get(request.type)
+    if action is None:
+        raise Invalid(f"There is no such action. There are {', '.join(sorted(_ACT))}.")
+    member, asked = read_command(commands.Act, request.body)
+    if member != action.member:
+        raise Invalid("The command is not that of the action.")
+    kind = "MUTATION" if action.writes else "QUERY"
+    visitor = asking(visitor, call, kind=kind, member=member, command=request.body)
+    yield flight.Result(body=action.act(visitor, asked).SerializeToString()).SerializeToString()
+
+
+METHODS: Mapping[str, Method] = {"DoPut": do_put, "DoGet": do_get, "DoAction": do_action}
+
+
+def _first(call: Call) -> bytes:
+    message = call.read()
+    if message is None:
+        raise Invalid("The call ended without saying what it is for.")
+    return message
