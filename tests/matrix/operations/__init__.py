@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.matrix.operations.data import DATA
 from tests.matrix.operations.installation import ACCOUNT, AUDIT, INSTALLATION
 from tests.matrix.operations.keys import KEYS
 from tests.matrix.operations.oneself import ONESELF
@@ -17,6 +18,7 @@ OPERATIONS: dict[str, Operation] = {
     **SPACES,
     **ROLES,
     **BINDINGS,
+    **DATA,
     **ACCOUNT,
     **AUDIT,
     **ONESELF,
