@@ -51,7 +51,7 @@ def merge_small(*, at: datetime) -> int:
 
 
 def expire(*, at: datetime) -> int:
-    """Delete what was logged longer ago than rows are kept; return how many tables that were. 0 days keep everything."""
+    """Delete what was logged longer ago than rows are kept (0 days keep everything); return how many tables it was."""
     days: int = settings.TABLE_DAYS
     if not days:
         return 0
