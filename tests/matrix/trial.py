@@ -25,6 +25,7 @@ from accounts.models import (
     User,
 )
 from apikeys.models import ApiKey, KeySecret
+from apikeys.workflows.models import Prompt, PromptVersion
 from tests.matrix.doors.ways import Of, Way
 from tests.matrix.fates import Fate
 from tests.matrix.scene import Scene
@@ -48,6 +49,8 @@ _OURS: Mapping[type[Model], Of[Q]] = {
     ProjectBinding: lambda scene: Q(content_object__space__organization__account=scene.account),
     ApiKey: lambda scene: Q(account=scene.account),
     KeySecret: lambda scene: Q(key__account=scene.account),
+    Prompt: lambda scene: Q(space__organization__account=scene.account),
+    PromptVersion: lambda scene: Q(prompt__space__organization__account=scene.account),
     AccessAttempt: lambda scene: Q(username=scene.bob.email),
 }
 

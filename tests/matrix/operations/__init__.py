@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.matrix.operations.data import DATA
 from tests.matrix.operations.installation import ACCOUNT, AUDIT, INSTALLATION
 from tests.matrix.operations.keys import KEYS
 from tests.matrix.operations.oneself import ONESELF
@@ -19,6 +20,7 @@ OPERATIONS: dict[str, Operation] = {
     **ROLES,
     **BINDINGS,
     **PROJECTS,
+    **DATA,
     **ACCOUNT,
     **AUDIT,
     **ONESELF,

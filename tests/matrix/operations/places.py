@@ -256,6 +256,7 @@ SPACES: dict[str, Operation] = {
         ),
         page("accounts:spaces", shows=lambda scene: wire(scene.space)),
         page("accounts:scope", shows=lambda scene: wire(scene.space)),
+        page("workflows:data", shows=lambda scene: wire(scene.space)),
     ),
     "read a space": operation(
         question(find_seen, lambda scene: given(Space, scene.space.pk)),
@@ -264,6 +265,7 @@ SPACES: dict[str, Operation] = {
         node("Space", lambda scene: scene.space),
         page("accounts:space", lambda scene: [scene.space]),
         page("accounts:space-settings", lambda scene: [scene.space]),
+        page("workflows:space-data", lambda scene: [scene.space]),
     ),
     "read a private space of others": operation(
         question(find_seen, lambda scene: given(Space, scene.private.pk)),
