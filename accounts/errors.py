@@ -69,6 +69,12 @@ class Conflict(DomainError):
     code = "conflict"
 
 
+class Unavailable(DomainError):
+    """What it takes cannot be reached at the moment, so nothing was done (REST: 503)."""
+
+    code = "unavailable"
+
+
 class TooMany(DomainError):
     """A rate limit was reached; ``retry_after`` is in seconds."""
 

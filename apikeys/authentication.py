@@ -210,7 +210,9 @@ def client_name(meta: Mapping[str, Any]) -> str:
     """
     package, version = meta.get("HTTP_CLI_PACKAGE_NAME"), meta.get("HTTP_CLI_VERSION")
     if not package:
-        package, version = meta.get("HTTP_SDK_PACKAGE_NAME"), meta.get("HTTP_SDK_VERSION")
+        version = meta.get("HTTP_SDK_VERSION") or meta.get("HTTP_GRPC_METADATA_SDK_VERSION")
+        # SDK 7 tells its release, and no name.
+        package = meta.get("HTTP_SDK_PACKAGE_NAME") or ("arize" if version else None)
     name: str = f"{package} {version or ''}".strip() if package else meta.get("HTTP_USER_AGENT", "")
     return (name if name.isprintable() else "".join(letter for letter in name if letter.isprintable()))[:120]
 

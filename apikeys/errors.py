@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from enum import StrEnum
 
-from accounts.errors import DomainError, Forbidden, Invalid, NotAllowed, NotFound, TooMany
+from accounts.errors import DomainError, Forbidden, Invalid, NotAllowed, NotFound, TooMany, Unavailable
 
 
 class Reason(StrEnum):
@@ -95,10 +95,8 @@ class TooOften(TooMany):
         )
 
 
-class LimiterFailed(DomainError):
+class LimiterFailed(Unavailable):
     """How often somebody came cannot be known at the moment, so nobody is let in (503)."""
-
-    code = "unavailable"
 
     def __init__(self) -> None:
         super().__init__("Whether the key may do this cannot be known at the moment. Try again.")

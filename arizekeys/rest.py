@@ -23,12 +23,22 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.errors import Conflict, DomainError, Forbidden, Incompatible, Invalid, NotAllowed, NotFound, TooMany
+from accounts.errors import (
+    Conflict,
+    DomainError,
+    Forbidden,
+    Incompatible,
+    Invalid,
+    NotAllowed,
+    NotFound,
+    TooMany,
+    Unavailable,
+)
 from accounts.idempotency import AlreadyDone
 from accounts.redaction import redact_text
 from accounts.rest.problems import BY_STATUS, PAGE, Fault, Malformed
 from apikeys.authentication import REALM
-from apikeys.errors import InvalidKey, LimiterFailed, UnsafeRequest
+from apikeys.errors import InvalidKey, UnsafeRequest
 from apikeys.following import LONGEST, NotSettled
 from arizekeys.local import LocalError
 
@@ -96,7 +106,7 @@ class StrictJson(BaseParser):
 def problem(error: Exception, context: Mapping[str, Any]) -> Response:
     """Turn any exception of a REST view into its answer: the one place where errors become HTTP."""
     request: Request = context["request"]
-    if isinstance(error, DomainError) and not isinstance(error, LimiterFailed):
+    if isinstance(error, DomainError) and not isinstance(error, Unavailable):
         return _refusal(error, request._request)
     if isinstance(error, exceptions.APIException):
         return _protocol_error(error, request._request)
@@ -148,8 +158,8 @@ def _failure(error: Exception, request: HttpRequest) -> Response:
     """Answer what should not have happened, and let the log and whoever listens to the signal know."""
     unreachable = isinstance(error, DatabaseError | InterfaceError | LocalError)
     got_request_exception.send(sender=problem, request=request)
-    if isinstance(error, LimiterFailed):
-        logger.error("The rate limits failed at %s %s", request.method, request.path, exc_info=error)
+    if isinstance(error, Unavailable):
+        logger.error("What it takes failed at %s %s", request.method, request.path, exc_info=error)
         response = _answer(request, 503, error.detail, error.code)
         response["Retry-After"] = "1"
         return response

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accounts.errors import DomainError, Invalid
+from accounts.errors import Invalid, Unavailable
 
 
 class Unreadable(Invalid):
@@ -17,7 +17,7 @@ class TooLarge(Invalid):
     code = "too_large"
 
 
-class StorageFailed(DomainError):
+class StorageFailed(Unavailable):
     """The place for tables is full or cannot be reached; nothing was kept (503)."""
 
     code = "storage_unavailable"

@@ -14,7 +14,9 @@ import base64
 import contextlib
 import fcntl
 import functools
+import logging
 import os
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -27,7 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, connection, transaction
 
 from accounts.actors import Actor
 from accounts.errors import DomainError
@@ -35,6 +37,8 @@ from accounts.models import Space
 from apikeys.workflows.errors import StorageFailed, Unreadable
 from apikeys.workflows.models import Table
 from apikeys.workflows.streams import Limits, Stream
+
+logger = logging.getLogger("apikeys.workflows.tables")
 
 # Rows are gathered into groups of this size: small ones compress badly, and one group is what is in memory.
 _GROUP_ROWS = 65_536
@@ -45,7 +49,7 @@ READ_ROWS = 10_000
 _SCHEMA_KEY = b"arizekeys.schema"
 _CATEGORIES_KEY = b"arizekeys.categories"
 # A file that nobody needs is swept away after so many seconds: locks of other hosts may not reach us.
-_GRACE = 3_600
+GRACE = 3_600
 
 
 def limits() -> Limits:
@@ -153,7 +157,7 @@ def _remove(name: str) -> None:
         (settings.TABLES_FOLDER / name).unlink(missing_ok=True)
 
 
-def sweep(*, grace: float = _GRACE) -> tuple[int, int]:
+def sweep(*, grace: float = GRACE) -> tuple[int, int]:
     """Remove files that no row leads to and nobody is writing; return how many, and how many bytes."""
     count = size = 0
     for path in sorted(settings.TABLES_FOLDER.glob("*/*.parquet")):
@@ -168,6 +172,16 @@ def sweep(*, grace: float = _GRACE) -> tuple[int, int]:
             path.unlink()
             count, size = count + 1, size + found.st_size
     return count, size
+
+
+def sweep_for_ever(ended: threading.Event) -> None:
+    """Sweep every hour until told to end: the body of a thread."""
+    while not ended.wait(GRACE):
+        try:
+            sweep()
+        except DatabaseError as error:
+            logger.warning("Left-over tables could not be swept away: %s", type(error).__name__)
+        connection.close()
 
 
 def _write(stream: Stream, sink: Any) -> int:

@@ -7,10 +7,13 @@ import json
 import os
 import resource
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
@@ -233,7 +236,7 @@ def test_sweeping_takes_only_what_no_row_leads_to_and_nobody_writes(cast: Cast, 
     assert files(tables_folder) == [kept.file]
 
 
-def test_sweeping_leaves_what_is_fresh_to_other_hosts(tables_folder: Path) -> None:
+def test_sweeping_leaves_what_is_fresh_to_other_hosts(db: None, tables_folder: Path) -> None:
     orphan = tables_folder / "ab" / "fresh.parquet"
     orphan.parent.mkdir(parents=True)
     orphan.touch()
@@ -247,3 +250,20 @@ def test_others_on_the_machine_cannot_look_into_tables(cast: Cast, tables_folder
 
     assert (tables_folder / row.file).stat().st_mode & 0o077 == 0
     assert tables_folder.stat().st_mode & 0o077 == 0
+
+
+def test_the_command_says_what_it_swept_away(db: None, tables_folder: Path) -> None:
+    orphan = tables_folder / "ab" / "left.parquet"
+    orphan.parent.mkdir(parents=True)
+    orphan.write_bytes(b"left over")
+
+    assert _swept() == {"removed": 0, "bytes": 0}
+    assert _swept("--older-than", "0") == {"removed": 1, "bytes": 9}
+    with pytest.raises(CommandError, match="0 or more"):
+        call_command("sweeptables", "--older-than", "-1")
+
+
+def _swept(*options: str) -> Any:
+    out = StringIO()
+    call_command("sweeptables", *options, "--json", stdout=out)
+    return json.loads(out.getvalue())

@@ -8,11 +8,10 @@ import grpc
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
 
-from accounts.errors import Conflict, DomainError, Forbidden, NotFound, TooMany
+from accounts.errors import Conflict, DomainError, Forbidden, NotFound, TooMany, Unavailable
 from accounts.redaction import redact_text
-from apikeys.errors import InvalidKey, LimiterFailed
+from apikeys.errors import InvalidKey
 from apikeys.following import NotSettled
-from apikeys.workflows.errors import StorageFailed
 
 logger = logging.getLogger("apikeys.workflows.grpc")
 
@@ -21,8 +20,7 @@ Status = grpc.StatusCode
 # What the domain refuses, and what gRPC calls it (contract client-workflows §5); the first that fits counts.
 _STATUS_OF_REFUSAL: tuple[tuple[type[DomainError], Status], ...] = (
     (InvalidKey, Status.UNAUTHENTICATED),
-    (LimiterFailed, Status.UNAVAILABLE),
-    (StorageFailed, Status.UNAVAILABLE),
+    (Unavailable, Status.UNAVAILABLE),
     (NotFound, Status.NOT_FOUND),
     (Forbidden, Status.PERMISSION_DENIED),
     (Conflict, Status.ALREADY_EXISTS),
@@ -39,7 +37,7 @@ DATABASE_GONE = "The database cannot be reached. Try again in a moment."
 def status_of(error: Exception, method: str) -> tuple[Status, str]:
     """Return how a call ends that ended with this; what should not have happened goes to the log."""
     if isinstance(error, DomainError):
-        if isinstance(error, StorageFailed | LimiterFailed):
+        if isinstance(error, Unavailable):
             logger.error("%s failed", method, exc_info=error)
         status = next(status for kind, status in _STATUS_OF_REFUSAL if isinstance(error, kind))
         return status, redact_text(_wait(error))[:_LONGEST_TEXT]
