@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 from urllib.parse import unquote
 
 from django.contrib import messages
@@ -18,8 +18,12 @@ from django.views.decorators.cache import never_cache
 from accounts.actors import Actor
 from accounts.audit import Tag, record_refusal
 from accounts.errors import Forbidden, NotFound
+from accounts.models import Space
 from accounts.redaction import KEY_PATTERN
 from accounts.signals import key_misplaced
+from accounts.standing import Standing
+from accounts.vocabulary import Permission
+from accounts.wire import encode_id
 
 P = ParamSpec("P")
 
@@ -53,3 +57,15 @@ def settings_page(
             raise PermissionDenied(refusal.detail) from refusal
 
     return never_cache(login_required(page))
+
+
+def space_head(mine: Standing, space: Space, tab: str) -> dict[str, Any]:
+    """Return what the head of each page about one space shows, and which of its tabs the page is."""
+    return {
+        "section": "spaces",
+        "tab": tab,
+        "space": space,
+        "wire_id": encode_id("Space", space.pk),
+        "sees_keys": mine.holds(Permission.SERVICE_KEY_READ, space),
+        "has_settings": any(mine.holds(one, space) for one in (Permission.SPACE_UPDATE, Permission.SPACE_DELETE)),
+    }

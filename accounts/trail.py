@@ -34,6 +34,7 @@ _GROUPS = {
     "project": "Projects",
     "dataset": "Datasets",
     "experiment": "Experiments",
+    "prompt": "Prompts",
     "session": "Sign-in",
     "password": "Passwords",
     "audit": "Audit log",

@@ -56,7 +56,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         # Where a view takes a key in a form, to say what it is.
         token_field: str = getattr((request.parser_context or {}).get("view"), "token_field", "")
         refuse_misplaced_key(http, self.door, token_field=token_field)
-        presented = presented_key(http)
+        presented = self.presented(http)
         if presented is None:
             return None
         actor = admit(
@@ -69,6 +69,14 @@ class ApiKeyAuthentication(BaseAuthentication):
         )
         assert actor.user is not None  # noqa: S101 -- a key is somebody's
         return actor.user, actor
+
+    def presented(self, request: HttpRequest) -> str | None:
+        """Return the key that a request presents.
+
+        Raises:
+            UnsafeRequest: more than one.
+        """
+        return presented_key(request)
 
     def operation(self, request: HttpRequest) -> Operation:
         """Describe what is asked, for the audit trail."""

@@ -33,6 +33,7 @@ class GrantLine:
 class KeyRow:
     """One key in words."""
 
+    wire_id: str
     name: str
     description: str
     redacted_key: str
@@ -109,6 +110,7 @@ def _row(
     )
     may_revoke = is_active and policy.why_not_revoke(actor, standing, key, bindings) is None
     return KeyRow(
+        wire_id=key.wire_id,
         name=key.name,
         description=key.description,
         redacted_key=key.redacted_key,

@@ -32,11 +32,12 @@ from accounts.schema.relay import ACCESS, Node, told
 from accounts.schema.scalars import MOMENT
 from accounts.schema.types import OrganizationMembership, RoleBinding
 from apikeys import schema as keys
-from apikeys.authentication import GraphQLAuthentication
+from apikeys.authentication import GraphQLAuthentication, client_name
+from apikeys.workflows import schema as workflows
 from arizekeys.asking import NotUnderstood, read
 from arizekeys.rest import problem
 
-_FINDERS = {**queries.FINDERS, **keys.FINDERS}
+_FINDERS = {**queries.FINDERS, **keys.FINDERS, **workflows.FINDERS}
 _ERRORS_SHOWN = 50
 # Where graphql-core allows directives since 3.2.9; releases before cannot even read that (client-workflows §14).
 _NEW_PLACES = frozenset({"DIRECTIVE_DEFINITION"})
@@ -53,7 +54,7 @@ class Query(queries.AccountQueries):
 
 
 @strawberry.type(description="What can be changed.")
-class Mutation(mutations.AccountMutations, keys.KeyMutations):
+class Mutation(mutations.AccountMutations, keys.KeyMutations, workflows.WorkflowMutations):
     """The root of every mutation."""
 
 
@@ -136,7 +137,7 @@ class GraphQL(APIView):
         result = execute_sync(
             SCHEMA,
             asked.document,
-            context_value=Inquiry(replace(actor, operation=asked.operation), timezone.now()),
+            context_value=Inquiry(replace(actor, operation=asked.operation), timezone.now(), client_name(request.META)),
             variable_values=asked.variables,
             operation_name=asked.node.name.value if asked.node.name else None,
         )

@@ -25,6 +25,7 @@ class Inquiry:
 
     actor: Actor
     at: datetime
+    client: str = ""  # as it names itself; shown, and never trusted
 
     @cached_property
     def standing(self) -> Standing:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -17,7 +15,7 @@ from accounts.errors import DomainError, Forbidden, Invalid, NotFound
 from accounts.forms import NewSpaceForm, SpaceForm, show_refusal
 from accounts.forms.places import PRIVATE, PUBLIC
 from accounts.models import Space
-from accounts.pages import settings_page
+from accounts.pages import settings_page, space_head
 from accounts.paging import paginate
 from accounts.permissions import may
 from accounts.recent import is_recent, recent_login_required, to_confirmation
@@ -68,7 +66,7 @@ def show(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
     """Show who gets into a space, and how each comes to."""
     space = space_at(actor, wire_id)
     mine = standing_of(actor)
-    return list_members(request, actor, mine, space, _head(mine, space, "members"), "accounts/space.html")
+    return list_members(request, actor, mine, space, space_head(mine, space, "members"), "accounts/space.html")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -151,7 +149,7 @@ def settings(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
         else:
             messages.success(request, f"The space “{space}” is saved.")
             return HttpResponseRedirect(_url("space-settings", space))
-    context = _head(mine, space, "settings") | {
+    context = space_head(mine, space, "settings") | {
         "form": form,
         "may_change": may_change,
         "may_delete": mine.holds(Permission.SPACE_DELETE, space),
@@ -188,17 +186,6 @@ def _ask_visibility(request: HttpRequest, actor: Actor, mine: Standing, space: S
         "close_url": _url("space-settings", space),
     }
     return render(request, "accounts/space_visibility.html", context)
-
-
-def _head(mine: Standing, space: Space, tab: str) -> dict[str, Any]:
-    return {
-        "section": "spaces",
-        "tab": tab,
-        "space": space,
-        "wire_id": encode_id("Space", space.pk),
-        "sees_keys": mine.holds(Permission.SERVICE_KEY_READ, space),
-        "has_settings": any(mine.holds(one, space) for one in (Permission.SPACE_UPDATE, Permission.SPACE_DELETE)),
-    }
 
 
 def _url(name: str, space: Space) -> str:

@@ -6,21 +6,29 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from tests.clients import environment
 from tests.clients.commands import Ax, Offered, run_ax
 from tests.clients.environment import Client
 from tests.clients.libraries import Call, Process, running
+from tests.clients.walking import Workplace
+from tests.workflows.conftest import FlightServer, flight_certificate, flight_server
 
 if TYPE_CHECKING:
     from accounts.models import User
     from tests.cast import Cast
+    from tests.clients.refusing import Refusals
+
+# The one gRPC server, as tests of workflows have it.
+__all__ = ("flight_certificate", "flight_server")
 
 README = Path(__file__).resolve().parent.parent.parent / "README.md"
 
@@ -146,3 +154,37 @@ def _key(cast: Cast, person: User) -> str:
     from tests.factories import user_key  # -- app ready
 
     return user_key(person, cast.account, name="first").plaintext
+
+
+@pytest.fixture
+def workplace(live_server: LiveServer, flight_server: FlightServer, settings: Settings, tmp_path: Path) -> Workplace:
+    """Web server and gRPC server, with a folder of tables that is this test's own."""
+    settings.TABLES_FOLDER = tmp_path / "tables"
+    # Data of an hour ago, from a whole second on.
+    an_hour_ago = int(time.time()) - 3600
+    return Workplace(live_server.url, "localhost", flight_server.port, flight_server.tls_port, an_hour_ago)
+
+
+@pytest.fixture(params=["a user key", "a service key"])
+def working_key(request: pytest.FixtureRequest, cast: Cast) -> str:
+    """A key of Bob's, who is a member in production, or one of a bot's that is the same there."""
+    from tests.factories import service_key, user_key  # -- app ready
+
+    if request.param == "a user key":
+        return user_key(cast.bob, cast.account).plaintext
+    return service_key(cast.alice, cast.production).plaintext
+
+
+@pytest.fixture(params=["unknown", "revoked", "expired", "that only reads", "of another space"])
+def refused_key(request: pytest.FixtureRequest) -> str:
+    """Which keys may not."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def refusals(cast: Cast, settings: Settings, tmp_path: Path) -> Refusals:
+    """All keys that may not, and what is stored."""
+    from tests.clients.refusing import Refusals  # -- app ready
+
+    return Refusals(cast, tmp_path / "tables")

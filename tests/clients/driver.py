@@ -23,7 +23,7 @@ Step = dict[str, Any]
 
 def sdk() -> Callable[[Step], Any]:
     """Call methods of the vendor's SDK, with a client of its own for each call."""
-    from arize import ArizeClient  # type: ignore[import-not-found]  # -- not in our environment
+    from arize import ArizeClient  # -- not in our environment
 
     places = [import_module(f"arize.{name}.types") for name in RESOURCES]
     places.append(import_module("arize._generated.api_client"))

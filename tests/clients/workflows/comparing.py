@@ -66,14 +66,14 @@ def compare_record(frame: Frame, prediction: str, at: int, *, actual: bool) -> F
     return {"rows": len(frame)}
 
 
-def compare_spans(export: Export, at: int, layers: list[str], *, everything: bool) -> Facts:
+def compare_spans(export: Export, at: int, layers: list[str], release: int) -> Facts:
     """Export spans both ways, and compare with what was logged and laid over it."""
     frame = export(None)
-    wanted = recipes.exported_spans(at, layers, everything=everything)
+    wanted = recipes.exported_spans(at, layers, release)
     besides = recipes.expect_frame(frame, wanted, "context.span_id")
     if "annotations" in layers:
         _compare_notes(frame)
-    sent = recipes.sent_spans(at, everything=everything)
+    sent = recipes.sent_spans(at, release)
     if "metadata" in layers:
         del sent["attributes.metadata"]
     recipes.expect_table(into_file(export), sent, "context.span_id")
@@ -82,7 +82,7 @@ def compare_spans(export: Export, at: int, layers: list[str], *, everything: boo
 
 def _compare_notes(frame: Frame) -> None:
     notes = dict(zip(frame["context.span_id"], frame["annotation.notes"], strict=True))
-    sent = recipes.annotations(0)
+    sent = recipes.annotation_rows(0)
     for span, text in zip(sent["context.span_id"], sent["annotation.notes"], strict=True):
         texts = [json.loads(one)["text"] for one in notes[span]]
         if texts != [text]:

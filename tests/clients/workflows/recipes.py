@@ -1,7 +1,7 @@
 """The data that the steps send, made from nothing but a moment, and how it is told whether it came back.
 
-Everything that is apt to get lost is in it: nulls, empty texts, signs and scripts, integers that no float holds, nullable
-integers, categories, zones, lists, lists of lists, structs, vectors, and JSON.
+Everything that is apt to get lost is in it: nulls, empty texts, signs and scripts, integers that no float holds,
+nullable integers, categories, zones, lists, lists of lists, structs, vectors, and JSON.
 """
 
 from __future__ import annotations
@@ -162,9 +162,13 @@ FEATURES = ["amount", "count", "big", "city", "note", "vip"]
 
 def model(recipe: str, at: int) -> Upload:
     """Return a model's rows: ``predictions``, ``whole`` (with actuals), ``actuals``, ``ranking`` or ``numeric``."""
-    return {"predictions": _predictions, "whole": _whole, "actuals": _actuals, "ranking": _ranking, "numeric": _numeric}[
-        recipe
-    ](at)
+    return {
+        "predictions": _predictions,
+        "whole": _whole,
+        "actuals": _actuals,
+        "ranking": _ranking,
+        "numeric": _numeric,
+    }[recipe](at)
 
 
 def _whole(at: int) -> Upload:
@@ -272,7 +276,12 @@ def _numeric(at: int) -> Upload:
         "actual_label_column_name": "truth",
         "feature_column_names": ["rooms"],
     }
-    exported = {"predictionID": "row", "numericPredictionLabel": "guess", "numericActualLabel": "truth", "rooms": "rooms"}
+    exported = {
+        "predictionID": "row",
+        "numericPredictionLabel": "guess",
+        "numericActualLabel": "truth",
+        "rooms": "rooms",
+    }
     return Upload(frame, roles, exported, "REGRESSION")
 
 
@@ -348,7 +357,12 @@ def spans(at: int) -> Frame:
             "attributes.llm.input_messages": [[], [message, message], None, [message]],
             "attributes.llm.invocation_parameters": ["{}", '{"temperature": 0.5}', None, None],
             "attributes.llm.token_count.prompt": [None, 12.0, None, 0.0],
-            "attributes.metadata": [{"team": "blue", "n": 1, "of": None}, {"team": "green"}, None, {"deep": {"er": [1]}}],
+            "attributes.metadata": [
+                {"team": "blue", "n": 1, "of": None},
+                {"team": "green"},
+                None,
+                {"deep": {"er": [1]}},
+            ],
             "attributes.embedding.embeddings": [
                 [{"embedding.vector": [0.5, -1.0], "embedding.text": "ü"}],
                 [],
@@ -363,15 +377,16 @@ def spans(at: int) -> Frame:
     )
 
 
-def sent_spans(at: int, *, everything: bool) -> dict[str, Any]:
-    """Return the columns as the SDK uploads them: release 7 leaves out what is outside the convention."""
+def sent_spans(at: int, release: int) -> dict[str, Any]:
+    """Return the columns as a release uploads them: 7 without what no convention names, 8 with empty lists for none."""
     frame = spans(at)
     for name in ("start_time", "end_time"):
         frame[name] = [one.value for one in frame[name]]
     frame["attributes.metadata"] = [_as_json(one) for one in frame["attributes.metadata"]]
     for name in JSON_LISTS:
-        frame[name] = [None if many is None else [_as_json(one) for one in many] for many in frame[name]]
-    table = pa.Table.from_pandas(frame.drop(columns=[] if everything else UNCONVENTIONAL), preserve_index=False)
+        nothing: list[str] | None = None if release == 7 else []
+        frame[name] = [nothing if many is None else [_as_json(one) for one in many] for many in frame[name]]
+    table = pa.Table.from_pandas(frame.drop(columns=UNCONVENTIONAL if release == 7 else []), preserve_index=False)
     return {name: table.column(name).combine_chunks() for name in table.column_names}
 
 
@@ -399,7 +414,7 @@ def evaluations(recipe: str) -> Frame:
     )
 
 
-def annotations(at: int) -> Frame:
+def annotation_rows(at: int) -> Frame:
     """Return annotations, with a note."""
     return pd.DataFrame(
         {
@@ -423,12 +438,14 @@ def patches() -> Frame:
     )
 
 
-def exported_spans(at: int, layers: list[str], *, everything: bool) -> dict[str, list[Any]]:
+def exported_spans(at: int, layers: list[str], release: int) -> dict[str, list[Any]]:
     """Return what an export into a frame has to hold after the uploads named, in their order."""
-    columns = {name: array.to_pylist() for name, array in sent_spans(at, everything=everything).items()}
+    columns = {name: array.to_pylist() for name, array in sent_spans(at, release).items()}
     for name in JSON_LISTS[:3]:  # events stay as they are
         columns[name] = [None if many is None else [json.loads(one) for one in many] for many in columns[name]]
-    columns["attributes.metadata"] = [None if one is None else json.loads(one) for one in columns["attributes.metadata"]]
+    columns["attributes.metadata"] = [
+        None if one is None else json.loads(one) for one in columns["attributes.metadata"]
+    ]
     for name in ("start_time", "end_time"):
         columns[name] = [pd.Timestamp(one, unit="ns") for one in columns[name]]
     for layer in layers:
@@ -440,9 +457,11 @@ def _lay(layer: str, columns: dict[str, list[Any]], at: int) -> None:
     if layer == "metadata":
         for _, row in patches().iterrows():
             place = SPANS.index(row["context.span_id"])
-            columns["attributes.metadata"][place] = (columns["attributes.metadata"][place] or {}) | row["patch_document"]
+            columns["attributes.metadata"][place] = (columns["attributes.metadata"][place] or {}) | row[
+                "patch_document"
+            ]
         return
-    frame = annotations(at).drop(columns="annotation.notes") if layer == "annotations" else evaluations(layer)
+    frame = annotation_rows(at).drop(columns="annotation.notes") if layer == "annotations" else evaluations(layer)
     for _, row in frame.iterrows():
         if row["context.span_id"] not in SPANS:
             continue
@@ -495,6 +514,12 @@ def rich(at: int, *, rows: int = 5, binary: bool = True) -> Frame:
 def table_of(frame: Frame) -> Any:
     """Return a frame as Arrow has it."""
     return pa.Table.from_pandas(frame, preserve_index=False)
+
+
+def pandas_metadata(table: Any) -> Any:
+    """Return what pandas noted in a schema, without which versions wrote it."""
+    noted = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
+    return {key: noted.get(key) for key in ("index_columns", "column_indexes", "columns")}
 
 
 RECORDS: list[dict[str, Any]] = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -21,7 +21,7 @@ from arize.utils.types import Embedding, EmbeddingColumnNames, Environments, Mod
 from arize.version import __version__
 
 from tests.clients.workflows import comparing, recipes, traces
-from tests.clients.workflows.answering import Differs, Facts, Place, Steps, answer
+from tests.clients.workflows.answering import Differs, Facts, Place, Steps, answer, beside
 
 STEPS = Steps()
 EARLY = __version__ < "7.5"  # 7.40: Flight of the logger is always TLS, and datasets keep times
@@ -32,9 +32,7 @@ EARLY = __version__ < "7.5"  # 7.40: Flight of the logger is always TLS, and dat
 
 def _logger(place: Place) -> Client:
     # Host name localhost, exactly, switches certificate checks off.
-    return Client(
-        api_key=place.key, space_id=place.space, uri=f"{place.web}/v1", host="localhost", port=place.tls_port
-    )
+    return Client(api_key=place.key, space_id=place.space, uri=f"{place.web}/v1", host="localhost", port=place.tls_port)
 
 
 def _exporter(place: Place) -> ArizeExportClient:
@@ -117,7 +115,7 @@ def record_actual(place: Place, *, model: str, prediction: str) -> Facts:
 
 
 def _export(place: Place, model: str, environment: str, to: str | None = None, **options: Any) -> pd.DataFrame:
-    start = datetime.fromtimestamp(place.at, timezone.utc) - timedelta(hours=1)
+    start = datetime.fromtimestamp(place.at, UTC) - timedelta(hours=1)
     which = {
         "space_id": place.space,
         "model_id": model,
@@ -203,7 +201,7 @@ def log_evaluations_sync(place: Place, *, project: str, recipe: str = "first") -
 @STEPS.step
 def log_annotations(place: Place, *, project: str) -> Facts:
     """Annotate spans."""
-    return _updated(_logger(place).log_annotations(dataframe=recipes.annotations(place.at), project_name=project))
+    return _updated(_logger(place).log_annotations(dataframe=recipes.annotation_rows(place.at), project_name=project))
 
 
 @STEPS.step
@@ -221,9 +219,7 @@ def _updated(said: Any) -> Facts:
 @STEPS.step
 def expect_spans(place: Place, *, project: str, layers: list[str]) -> Facts:
     """Export spans both ways, and compare with what was logged and laid over it."""
-    return comparing.compare_spans(
-        lambda to: _export(place, project, "TRACING", to), place.at, layers, everything=False
-    )
+    return comparing.compare_spans(lambda to: _export(place, project, "TRACING", to), place.at, layers, 7)
 
 
 # --- datasets
@@ -310,8 +306,11 @@ _RUNS: dict[str, pd.DataFrame] = {}
 @STEPS.step
 def run_experiment(place: Place, *, name: str, **which: str) -> Facts:
     """Run an experiment over a dataset."""
-    number, frame = _datasets(place).run_experiment(
-        space_id=place.space, experiment_name=name, task=_task, evaluators=[_length], **which
+    client = _datasets(place)
+    number, frame = beside(
+        lambda: client.run_experiment(
+            space_id=place.space, experiment_name=name, task=_task, evaluators=[_length], **which
+        )
     )
     _RUNS[name] = frame
     return {"id": number, "rows": len(frame), "columns": list(frame.columns)}
