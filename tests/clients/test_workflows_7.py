@@ -258,7 +258,8 @@ def attempts(steps: Steps, late: bool) -> list[Attempt]:
         Attempt("delete_experiment", Way.WRAPPED, {"experiment_id": experiment}),
         Attempt("push_prompt", Way.PROMPT, {"name": "new"}),
         Attempt("push_prompt", Way.PROMPT, {"name": "x", "number": prompt}),
-        Attempt("pull_prompt", Way.PROMPT, {"name": "x"}, reads=True),
+        # A node that one may not see is null, in all of GraphQL here; this SDK asks null for its prompts.
+        Attempt("pull_prompt", Way.PROMPT, {"name": "x"}, reads=True, stumbles="TypeError"),
     ]
 
 
@@ -271,9 +272,9 @@ def test_every_workflow_refuses_every_key_that_may_not(
 
 @pytest.mark.parametrize("working_key", ["a user key"], indirect=True)
 def test_strangers_cannot_tell_what_there_is(steps: Steps, refusals: Refusals) -> None:
-    steps.ok("create_dataset", name="there")
+    steps.ok("create_dataset", name="t-1-t")
     stranger = steps.with_key(refusals.key("of another space"))
 
-    there, nowhere = (stranger("get_dataset", dataset_name=name) for name in ("there", "nowhere"))
+    there, nowhere = (stranger("get_dataset", dataset_name=name) for name in ("t-1-t", "t-2-t"))
 
-    assert seen_by(there, "there") == seen_by(nowhere, "nowhere")
+    assert seen_by(there, "t-1-t") == seen_by(nowhere, "t-2-t")
