@@ -61,6 +61,7 @@ class Tag(TextChoices):
     EXPERIMENT_CREATED = "experiment:create", "Created an experiment"
     EXPERIMENT_CHANGED = "experiment:change", "Changed an experiment"
     EXPERIMENT_DELETED = "experiment:delete", "Deleted an experiment"
+    PROJECT_EXPIRED = "project:expire", "Dropped what was logged to a project long ago"
     PROJECT_WRITTEN = "project:write", "Wrote to a project"
     PROMPT_CREATED = "prompt:create", "Created a prompt"
     PROMPT_VERSION_CREATED = "prompt:version", "Saved a version of a prompt"

@@ -71,6 +71,8 @@ SHARED_FOLDER = DATA_FOLDER / "shared"
 
 # Uploaded data: immutable files that the database leads to. Several hosts share it; a backup takes both.
 TABLES_FOLDER = Path(env.text("ARIZEKEYS_TABLES", str(DATA_FOLDER / "tables"))).expanduser().absolute()
+# So many days spans and predictions are kept after they were logged; 0 keeps them. Datasets and experiments stay.
+TABLE_DAYS = env.number("ARIZEKEYS_TABLE_DAYS", 0, maximum=36_500)
 # The most that one upload may bring: rows, columns, and bytes before they are compressed.
 TABLE_MOST_ROWS = env.number("ARIZEKEYS_TABLE_MOST_ROWS", 50_000_000, minimum=1)
 TABLE_MOST_COLUMNS = env.number("ARIZEKEYS_TABLE_MOST_COLUMNS", 5_000, minimum=1, maximum=100_000)

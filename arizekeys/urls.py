@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 
 from accounts.rest.nowhere import NoSuchAddress
 from apikeys.rest.introspecting import Introspection
+from apikeys.workflows import ingest
 from arizekeys import docs
 from arizekeys.health import healthz
 from arizekeys.schema import GraphQL
@@ -24,6 +25,9 @@ urlpatterns = [
     path("v2/", include("apikeys.rest.urls")),
     path("v2/", include("accounts.rest.urls")),
     path("introspect", Introspection.as_view(), name="introspect"),
+    path("v1/pandas_arrow", ingest.PandasArrow.as_view(), name="pandas-arrow"),
+    path("v1/log", ingest.SingleRecord.as_view(), name="single-record"),
+    path("v1/traces", ingest.Traces.as_view(), name="traces"),
     re_path(r"^v[12](?:/|$)", NoSuchAddress.as_view(), name="no-such-address"),
     path("graphql", GraphQL.as_view(), name="graphql"),
     path("openapi.json", docs.Document.as_view(), name="openapi"),

@@ -31,8 +31,11 @@ class Overlay(Protocol):
     def schema_over(self, schema: pa.Schema) -> pa.Schema:
         """The columns that rows of ``schema`` have with this laid over them."""
 
-    def lay(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Lay it over rows, which already have the columns of `schema_over`."""
+    def places(self, keys: Any) -> Any:
+        """Where in this each of these keys is, or null: to ask for many at once costs little more than for a few."""
+
+    def lay(self, batch: pa.RecordBatch, places: Any) -> pa.RecordBatch:
+        """Lay it over rows, which already have the columns of `schema_over`, and whose places are known."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,10 @@ class Columns:
     def schema_over(self, schema: pa.Schema) -> pa.Schema:
         return unified([schema, self.values.schema])
 
-    def lay(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        places = pc.index_in(batch.column(self.key).cast(self.keys.type), value_set=self.keys)
+    def places(self, keys: Any) -> Any:
+        return _places(keys, self.keys)
+
+    def lay(self, batch: pa.RecordBatch, places: Any) -> pa.RecordBatch:
         if places.null_count == len(places):
             return batch
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
@@ -69,12 +74,14 @@ class Patches:
     def schema_over(self, schema: pa.Schema) -> pa.Schema:
         return unified([schema, pa.schema([(METADATA, pa.string())])])
 
-    def lay(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def places(self, keys: Any) -> Any:
+        return _places(keys, self.keys)
+
+    def lay(self, batch: pa.RecordBatch, places: Any) -> pa.RecordBatch:
         place = batch.schema.get_field_index(METADATA)
-        places = pc.index_in(batch.column(self.key).cast(self.keys.type), value_set=self.keys)
-        meant = places.is_valid()
         if place < 0 or places.null_count == len(places):
             return batch
+        meant = places.is_valid()
         column = batch.column(place)
         texts = [
             _patched(text, patches)
@@ -98,7 +105,9 @@ def columns_over(key: str, tables: Sequence[pa.Table], *, without: Iterable[str]
     values = {}
     for name in names:
         column = table.column(name).chunk(0)
-        values[name] = column.take(_last_places(numbers, column.is_valid(), len(keys)))
+        if len(keys) < len(column):  # otherwise each key has one row, in the order of the keys
+            column = column.take(_last_places(numbers, column.is_valid(), len(keys)))
+        values[name] = column
     return Columns(key=key, keys=keys, values=pa.table(values))
 
 
@@ -131,6 +140,10 @@ def read_patch(text: str | None) -> dict[str, Any]:
     if not isinstance(patch, dict):
         raise ValueError("is no JSON object")
     return patch
+
+
+def _places(keys: Any, known: Any) -> Any:
+    return pc.index_in(keys.cast(known.type), value_set=known)
 
 
 def _joined(key: str, tables: Sequence[pa.Table]) -> pa.Table:

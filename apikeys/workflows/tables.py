@@ -14,12 +14,11 @@ import base64
 import contextlib
 import fcntl
 import functools
-import logging
 import os
-import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,7 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import transaction
 
 from accounts.actors import Actor
 from accounts.errors import DomainError
@@ -37,8 +36,6 @@ from accounts.models import Space
 from apikeys.workflows.errors import StorageFailed, Unreadable
 from apikeys.workflows.models import Table
 from apikeys.workflows.streams import Limits, Stream
-
-logger = logging.getLogger("apikeys.workflows.tables")
 
 # Rows are gathered into groups of this size: small ones compress badly, and one group is what is in memory.
 _GROUP_ROWS = 65_536
@@ -50,6 +47,9 @@ _SCHEMA_KEY = b"arizekeys.schema"
 _CATEGORIES_KEY = b"arizekeys.categories"
 # A file that nobody needs is swept away after so many seconds: locks of other hosts may not reach us.
 GRACE = 3_600
+
+
+_files_stay: ContextVar[bool] = ContextVar("files of deleted rows stay", default=False)
 
 
 def limits() -> Limits:
@@ -148,8 +148,20 @@ def read(table: Table, columns: Iterable[str] | None = None, *, batch_rows: int 
 
 
 def on_deleted(instance: Table, **_: Any) -> None:
-    """Remove the file of a table whose row goes, once that has committed; whoever reads it now may read on."""
+    """Remove the file of a table whose row goes, once that has committed; whoever has opened it may read on."""
+    if _files_stay.get():
+        return
     transaction.on_commit(functools.partial(_remove, instance.file))
+
+
+@contextlib.contextmanager
+def files_stay() -> Iterator[None]:
+    """Leave files of rows that go to ``sweep``: the rows in them go on elsewhere, and somebody may be about to read."""
+    token = _files_stay.set(True)
+    try:
+        yield
+    finally:
+        _files_stay.reset(token)
 
 
 def _remove(name: str) -> None:
@@ -172,16 +184,6 @@ def sweep(*, grace: float = GRACE) -> tuple[int, int]:
             path.unlink()
             count, size = count + 1, size + found.st_size
     return count, size
-
-
-def sweep_for_ever(ended: threading.Event) -> None:
-    """Sweep every hour until told to end: the body of a thread."""
-    while not ended.wait(GRACE):
-        try:
-            sweep()
-        except DatabaseError as error:
-            logger.warning("Left-over tables could not be swept away: %s", type(error).__name__)
-        connection.close()
 
 
 def _write(stream: Stream, sink: Any) -> int:

@@ -16,19 +16,24 @@ from django.utils import timezone
 from accounts.actors import Actor
 from accounts.audit import Tag, record_refusal
 from accounts.errors import DomainError
+from accounts.verbs import lock_account
 from apikeys.errors import InvalidKey, Reason
 from apikeys.models import ApiKey
 
 
 @contextlib.contextmanager
-def writing(actor: Actor, tag: Tag) -> Iterator[None]:
+def writing(actor: Actor, tag: Tag, *, alone: bool = False) -> Iterator[None]:
     """Hold one transaction for what an upload leaves behind; a refusal that matters is recorded after it is undone.
+
+    ``alone`` is for uploads that change more than they add to: they wait for other changes in the account, as verbs do.
 
     Raises:
         InvalidKey: the actor's key was revoked or has run out since it was let in.
     """
     try:
         with transaction.atomic():
+            if alone and actor.account is not None:
+                lock_account(actor.account)  # before the key, as whoever revokes one does
             _require_key(actor)
             yield
     except DomainError as refusal:

@@ -34,7 +34,7 @@ DOORS: dict[Door, Callable[[], set[str]]] = {
 OUTSIDE = {
     "quickstart": "Sets up an installation that is not there yet, and serves.",
     "serveflight": "Serves: who may do what there is asked of every call.",
-    "sweeptables": "Removes files that nothing leads to: they are nobody's data.",
+    "sweeptables": "Looks after tables, as it is done every hour: what it deletes is old, or nobody's.",
     "migrate": "Django's own, for whoever owns the database.",
     "grantapp": "Speaks to the database alone, as its owner: whether one may is for PostgreSQL to say.",
 }

@@ -22,7 +22,7 @@ def _rows(**columns: Any) -> pa.RecordBatch:
 
 def _laid(overlay: Overlay | None, rows: pa.RecordBatch) -> pa.RecordBatch:
     assert overlay is not None
-    return overlay.lay(conformed(rows, overlay.schema_over(rows.schema)))
+    return overlay.lay(conformed(rows, overlay.schema_over(rows.schema)), overlay.places(rows.column(overlay.key)))
 
 
 def _said(*tables: dict[str, list[Any]]) -> list[pa.Table]:
@@ -153,4 +153,4 @@ def test_laying_is_what_going_through_it_word_by_word_is(said: list[Any], rows: 
 
     overlay = columns_over(KEY, tables)
 
-    assert (overlay.lay(batch) if overlay else batch).to_pylist() == expected
+    assert (overlay.lay(batch, overlay.places(batch.column(KEY))) if overlay else batch).to_pylist() == expected

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from apikeys import refusals
 from apikeys.usage import uses
-from apikeys.workflows import tables
+from apikeys.workflows import upkeep
 from apikeys.workflows.grpc.certificate import own_certificate
 from apikeys.workflows.grpc.server import GRACE, PortTaken, Server
 from apikeys.workflows.grpc.services import SERVICES
@@ -100,7 +100,7 @@ SIGTERM or Ctrl-C: the health service says NOT_SERVING, no call is taken any mor
             threading.Thread(target=uses.flush_for_ever, name="uses", daemon=True),
             threading.Thread(target=refusals.flush_for_ever, args=(ended,), name="refusals", daemon=True),
         ]
-        threading.Thread(target=tables.sweep_for_ever, args=(ended,), name="sweeping", daemon=True).start()
+        threading.Thread(target=upkeep.keep_up_for_ever, args=(ended,), name="upkeep", daemon=True).start()
         for thread in writing:
             thread.start()
         server.start()

@@ -1,26 +1,28 @@
-"""`manage.py sweeptables`: remove files of uploads that never became anything."""
+"""`manage.py sweeptables`: look after stored tables: drop what is old, put small ones together, remove left-overs."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
 
 from accounts.management.teaching import TeachingCommand
-from apikeys.workflows import tables
+from apikeys.workflows import tables, upkeep
 
 
 class Command(TeachingCommand):
-    """Removes what is left over in the folder of tables."""
+    """Does what the gRPC server does every hour by itself."""
 
-    help = """Remove files in the folder of tables that nothing leads to.
+    help = """Look after stored tables.
 
-A server that is killed in the middle of an upload leaves a file behind, and so does a file that could not be removed
-with its dataset. Whatever is being written at the moment stays, and so does everything younger than --older-than.
-The gRPC server does this every hour by itself."""
+Spans and predictions logged more than ARIZEKEYS_TABLE_DAYS days ago are deleted; with 0, the default, they are kept.
+Many small tables of one project, as traces make them, are put together into one. Files that nothing leads to are
+removed: a server that is killed in the middle of an upload leaves one behind. Whatever is being written at the moment
+stays, and so do files younger than --older-than. The gRPC server does all this every hour by itself."""
 
     examples = """examples:
-  manage.py sweeptables                    what is older than an hour
+  manage.py sweeptables                    as it is done every hour
   manage.py sweeptables --older-than 0     where no other host writes into the folder"""
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -34,11 +36,14 @@ The gRPC server does this every hour by itself."""
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Remove, and say how many."""
+        """Do it, and say what was done."""
         if options["older_than"] < 0:
             raise CommandError("--older-than takes seconds, 0 or more.")
+        now = timezone.now()
+        expired, merged = upkeep.expire(at=now), upkeep.merge_small(at=now)
         count, size = tables.sweep(grace=options["older_than"])
         if options["json"]:
-            self.print_json({"removed": count, "bytes": size})
+            self.print_json({"expired": expired, "merged": merged, "removed": count, "bytes": size})
             return
-        self.stdout.write(f"Removed {count} file{'' if count == 1 else 's'}, {size} bytes.")
+        self.stdout.write(f"Deleted {expired} old tables, and put {merged} small ones together.")
+        self.stdout.write(f"Removed {count} left-over files, {size} bytes.")

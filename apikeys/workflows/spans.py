@@ -1,0 +1,295 @@
+"""Spans: logged by whoever traces, and judged, annotated and described by others afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from accounts.actors import Actor
+from accounts.audit import Tag
+from accounts.models import Project, ProjectKind, Space
+from accounts.permissions import require
+from accounts.vocabulary import Permission
+from apikeys.workflows import projects, segments, tables
+from apikeys.workflows.errors import TooLarge
+from apikeys.workflows.models import Environment, Segment, SegmentKind
+from apikeys.workflows.overlays import read_patch
+from apikeys.workflows.shapes import conformed, unified
+from apikeys.workflows.streams import MOST_MESSAGE, Stream
+from apikeys.workflows.uploads import (
+    ANNOTATION_PREFIX,
+    PATCH,
+    SPAN_ID,
+    Kind,
+    Upload,
+    overlay_columns,
+    plain,
+)
+from apikeys.workflows.uploads import Environment as Tracing
+from apikeys.workflows.writing import writing
+
+# What it takes to say something of spans that are there.
+_UPDATE = {
+    SegmentKind.EVALUATIONS: Permission.PROJECT_SPAN_UPDATE,
+    SegmentKind.ANNOTATIONS: Permission.PROJECT_SPAN_ANNOTATE,
+    SegmentKind.METADATA: Permission.PROJECT_SPAN_UPDATE,
+}
+# Ids are looked up so many at a time: each look-up goes through all that are asked for.
+_LOOKED_UP = 2**20
+_LONGEST_MESSAGE = 200
+
+
+@dataclass(frozen=True)
+class Updated:
+    """How an update went: of ``processed`` rows ``updated`` were kept.
+
+    ``unmatched`` are ids that no span has; ``failed`` are ids with what is wrong with the row. Neither were kept.
+    """
+
+    processed: int
+    updated: int
+    unmatched: tuple[str, ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
+
+
+def log_spans(
+    actor: Actor,
+    space: Space,
+    *,
+    project_name: str,
+    stream: Stream,
+    at: datetime,
+    model_version: str = "",
+    streamed: bool = False,
+) -> Segment:
+    """Add spans to a project; the first upload makes it.
+
+    ``streamed`` is for those that come one by one: the audit log does not tell each of them.
+
+    Raises:
+        NotFound, Forbidden: the space or the project is not the actor's to see, or to add to.
+        Conflict: the name is that of an ML model.
+        Invalid, TooLarge: the rows are no spans, or too many.
+        StorageFailed: there is no room.
+    """
+    with contextlib.ExitStack() as drafts:
+        upload = _Upload.of(actor, space, project_name, stream, at, drafts)
+        with writing(actor, Tag.PROJECT_WRITTEN, alone=upload.project is None):
+            return upload.keep(actor, space, at=at, model_version=model_version)
+
+
+def log_traces(actor: Actor, space: Space, tables_of: Mapping[str, pa.Table], *, at: datetime) -> list[Segment]:
+    """Add spans to the projects that they name, to all of them or to none.
+
+    Raises:
+        NotFound, Forbidden, Conflict, Invalid, StorageFailed: as ``log_spans``.
+    """
+    for name in tables_of:
+        may_log(actor, space, name)
+    with contextlib.ExitStack() as drafts:
+        uploads = [
+            _Upload.of(actor, space, name, Stream(table.schema, iter(table.to_batches())), at, drafts)
+            for name, table in sorted(tables_of.items())  # in one order, since their projects wait for each other
+        ]
+        with writing(actor, Tag.PROJECT_WRITTEN, alone=any(upload.project is None for upload in uploads)):
+            return [upload.keep(actor, space, at=at) for upload in uploads]
+
+
+@dataclass
+class _Upload:
+    """Spans that are on the disk, and where they belong."""
+
+    name: str
+    project: Project | None
+    draft: tables.Draft
+    times: segments.Times
+
+    @classmethod
+    def of(
+        cls, actor: Actor, space: Space, name: str, stream: Stream, at: datetime, drafts: contextlib.ExitStack
+    ) -> _Upload:
+        project = may_log(actor, space, name)
+        upload, times = Upload(model_id=name, environment=Tracing.TRACING, is_spans=True), segments.Times()
+        stored = Stream(
+            upload.schema(stream.schema, at=at),
+            times.through(upload.stored(batch, at=at) for batch in stream.batches),
+        )
+        return cls(name, project, drafts.enter_context(tables.drafted(stored)), times)
+
+    def keep(self, actor: Actor, space: Space, *, at: datetime, model_version: str = "") -> Segment:
+        """Keep them, if the actor still may: the last step, in its transaction."""
+        project = segments.project_for(actor, space, self.project, name=self.name, kind=ProjectKind.TRACING, at=at)
+        require(actor, Permission.PROJECT_SPAN_CREATE, project)
+        return segments.keep(
+            actor,
+            project,
+            self.draft,
+            kind=SegmentKind.ROWS,
+            environment=Environment.TRACING,
+            times=self.times,
+            model_version=model_version,
+            streamed=streamed,
+            at=at,
+        )
+
+
+def log_traces(actor: Actor, space: Space, traces: Mapping[str, pa.Table], *, at: datetime) -> None:
+    """Add an exporter's spans, by the names of the projects that they go to.
+
+    Raises:
+        What ``log_spans`` raises; where the actor may not add to one of the projects, nothing is added to any.
+    """
+    for name in traces:
+        may_log(actor, space, name)
+    for name, table in traces.items():
+        stream = Stream(table.schema, iter(table.to_batches()))
+        log_spans(actor, space, project_name=name, stream=stream, at=at, streamed=True)
+
+
+def may_log(actor: Actor, space: Space, project_name: str) -> Project | None:
+    """Return the project that spans go to, or ``None`` where they would make it, before any data is read.
+
+    Raises:
+        NotFound, Forbidden, Conflict, Invalid: as ``log_spans``.
+    """
+    project = projects.find_for_upload(actor, space, name=project_name, kind=ProjectKind.TRACING)
+    require(actor, Permission.PROJECT_SPAN_CREATE, space if project is None else project)
+    return project
+
+
+def update_spans(
+    actor: Actor, space: Space, *, project_name: str, kind: SegmentKind | str, stream: Stream, at: datetime
+) -> Updated:
+    """Lay evaluations, annotations or patches of metadata over spans that are there.
+
+    Raises:
+        NotFound, Forbidden: the space or the project is not the actor's to see, or its spans not theirs to change.
+        Invalid, TooLarge: the rows do not say which spans they mean, say something else, or are too many.
+        StorageFailed: there is no room.
+    """
+    kind = SegmentKind(kind)
+    project = may_update(actor, space, project_name, kind)
+    rows = _collected(Kind(kind), stream)
+    rows, failed = _without_broken_patches(rows) if kind == SegmentKind.METADATA else (rows, ())
+    found = _found(project, rows.column(SPAN_ID))
+    kept = rows.filter(found)
+    answer = Updated(
+        processed=rows.num_rows + len(failed),
+        updated=kept.num_rows,
+        unmatched=tuple(rows.column(SPAN_ID).filter(pc.invert(found)).unique().to_pylist()),
+        failed=failed,
+    )
+    if not kept.num_rows:
+        return answer
+    if kind == SegmentKind.ANNOTATIONS:
+        kept = _signed(actor, kept, at)
+    with (
+        tables.drafted(Stream(kept.schema, iter(kept.to_batches()))) as draft,
+        writing(actor, Tag.PROJECT_WRITTEN),
+    ):
+        project = segments.project_for(actor, space, project, name=project_name, kind=ProjectKind.TRACING, at=at)
+        require(actor, _UPDATE[kind], project)
+        segments.keep(actor, project, draft, kind=kind, environment=Environment.TRACING, at=at)
+    return answer
+
+
+def may_update(actor: Actor, space: Space, project_name: str, kind: SegmentKind | str) -> Project:
+    """Return the project whose spans are to be updated, before any data is read.
+
+    Raises:
+        NotFound, Forbidden, Invalid: as ``update_spans``.
+    """
+    project = projects.find_named(actor, space, name=project_name)
+    require(actor, _UPDATE[SegmentKind(kind)], project)
+    return project
+
+
+def _collected(kind: Kind, stream: Stream) -> pa.Table:
+    """All rows of an update, which clients send in one message anyway."""
+    names = [SPAN_ID, *overlay_columns(kind, stream.schema)]
+    schema = unified([pa.schema([stream.schema.field(name) for name in names])])
+    batches: list[pa.RecordBatch] = []
+    size = 0
+    for batch in stream.batches:
+        batches.append(conformed(batch, schema))
+        size += batches[-1].nbytes
+        if size > MOST_MESSAGE:
+            raise TooLarge(f"An update of spans may have {MOST_MESSAGE // 2**20} MB; send the rest in another one.")
+    table = pa.Table.from_batches(batches, schema)
+    return table.filter(table.column(SPAN_ID).is_valid()) if table.column(SPAN_ID).null_count else table
+
+
+def _without_broken_patches(rows: pa.Table) -> tuple[pa.Table, tuple[tuple[str, str], ...]]:
+    wrong = [_what_is_wrong(patch) for patch in rows.column(PATCH).to_pylist()]
+    failed = (
+        (span, error) for span, error in zip(rows.column(SPAN_ID).to_pylist(), wrong, strict=True) if error is not None
+    )
+    return rows.filter(pa.array([error is None for error in wrong], pa.bool_())), tuple(failed)
+
+
+def _what_is_wrong(patch: str | None) -> str | None:
+    try:
+        read_patch(patch)
+    except ValueError as error:
+        return f"The patch cannot be read as a JSON object: {error}"[:_LONGEST_MESSAGE]
+    return None
+
+
+def _found(project: Project, ids: Any) -> Any:
+    """For each of the ids, whether a span has it."""
+    wanted = ids.unique()
+    missing = wanted
+    for stored in _stored_ids(project):
+        if not len(missing):
+            break
+        missing = missing.filter(pc.invert(pc.is_in(missing, value_set=stored.cast(missing.type))))
+    return pc.invert(pc.is_in(ids, value_set=missing))
+
+
+def _stored_ids(project: Project) -> Iterator[Any]:
+    """The ids of a project's spans, the newest first, many at a time."""
+    kept: Sequence[Segment] = list(
+        project.segments.filter(kind=SegmentKind.ROWS, environment=Environment.TRACING)
+        .select_related("table")
+        .order_by("-pk")
+    )
+    waiting: list[Any] = []
+    count = 0
+    for ids in _ids_of(kept):
+        waiting.append(ids)
+        count += len(ids)
+        if count >= _LOOKED_UP:
+            yield pa.concat_arrays(waiting)
+            waiting, count = [], 0
+    if waiting:
+        yield pa.concat_arrays(waiting)
+
+
+def _ids_of(kept: Iterable[Segment]) -> Iterator[Any]:
+    for segment in kept:
+        for batch in tables.read(segment.table, [SPAN_ID]).batches:
+            yield plain(batch.column(0)).cast(pa.string())
+
+
+def _signed(actor: Actor, rows: pa.Table, at: datetime) -> pa.Table:
+    """Say of each annotation by whom and when, where its client does not."""
+    names = {
+        name.rpartition(".")[0]
+        for name in rows.column_names
+        if name.startswith(ANNOTATION_PREFIX) and name.endswith((".label", ".score"))
+    }
+    signature = (
+        (".updated_by", pa.scalar(actor.label)),
+        (".updated_at", pa.scalar(int(at.timestamp() * 1000), pa.int64())),
+    )
+    for name in sorted(names):
+        for suffix, value in signature:
+            if f"{name}{suffix}" not in rows.column_names:
+                rows = rows.append_column(f"{name}{suffix}", pa.repeat(value, rows.num_rows))
+    return rows

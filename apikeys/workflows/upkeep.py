@@ -1,0 +1,130 @@
+"""What is done about stored rows when nobody asks: small tables are put together, and old rows go.
+
+Traces come one span a call, and single records one a call, each as a table of its own: a thousand of them take a
+thousand files to be opened by whoever exports. So the small ones of one kind become one, with the very same rows. Those
+who are reading the old ones go on reading them: their files stay until they are swept away.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+from django.db.models import Count
+from django.utils import timezone
+
+from accounts.actors import Actor, Door
+from accounts.audit import Tag, record
+from accounts.errors import DomainError
+from accounts.models import Account, Project
+from apikeys.workflows import tables
+from apikeys.workflows.models import Segment, SegmentKind, Table
+from apikeys.workflows.shapes import conformed, unified
+from apikeys.workflows.streams import Stream
+
+logger = logging.getLogger("apikeys.workflows.upkeep")
+
+_EVERY = 3_600.0
+# Tables with fewer rows are put together, as soon as there are so many of them, and no more at once.
+_SMALL = 10_000
+_FEW = 20
+_MOST = 1_000
+_SAME = ("environment", "kind", "model_version", "batch_id")
+
+
+def merge_small(*, at: datetime) -> int:
+    """Put small tables together, one project after the other; return how many tables that made out of how many."""
+    small = Segment.objects.filter(kind=SegmentKind.ROWS, table__rows__lt=_SMALL)
+    crowded = small.values("project", *_SAME).annotate(n=Count("pk")).filter(n__gte=_FEW).order_by("project")
+    merged = 0
+    for group in crowded:
+        alike = {name: group[name] for name in _SAME}
+        rows = small.filter(project=group["project"], **alike).select_related("table", "project__space")
+        merged += _merge(list(rows.order_by("pk")[:_MOST]), at=at)
+    return merged
+
+
+def expire(*, at: datetime) -> int:
+    """Delete what was logged longer ago than rows are kept (0 days keep everything); return how many tables it was."""
+    days: int = settings.TABLE_DAYS
+    if not days:
+        return 0
+    old: dict[int, list[Segment]] = defaultdict(list)
+    for segment in Segment.objects.filter(created_at__lt=at - timedelta(days=days)).select_related("table"):
+        old[segment.project_id].append(segment)
+    for number, segments in sorted(old.items()):
+        _expire(number, segments, at=at)
+    return sum(map(len, old.values()))
+
+
+def keep_up(*, at: datetime) -> None:
+    """Do all there is to do, once."""
+    expire(at=at)
+    merge_small(at=at)
+    tables.sweep()
+
+
+def keep_up_for_ever(ended: threading.Event) -> None:
+    """Do it every hour until told to end: the body of a thread."""
+    while not ended.wait(_EVERY):
+        try:
+            keep_up(at=timezone.now())
+        except (DatabaseError, DomainError) as error:
+            logger.warning("Tables could not be looked after, and will be: %s", error)
+        connection.close()
+
+
+def _merge(segments: Sequence[Segment], *, at: datetime) -> int:
+    project = segments[0].project
+    schema = unified(tables.read(segment.table).schema for segment in segments)
+    with tables.drafted(Stream(schema, _rows(segments, schema))) as draft, transaction.atomic():
+        locked = Segment.objects.select_for_update(of=("self",)).filter(pk__in=[one.pk for one in segments])
+        if len(locked) < len(segments):
+            return 0  # some were deleted meanwhile, and must not come back
+        table = draft.keep(_upkeep(project.space.organization.account), project.space, at=at)
+        _stand_in(segments, table)
+    return len(segments)
+
+
+def _rows(segments: Sequence[Segment], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for segment in segments:
+        for batch in tables.read(segment.table).batches:
+            yield conformed(batch, schema)
+
+
+def _stand_in(segments: Sequence[Segment], table: Table) -> None:
+    """Let the first segment have the rows of all, and the place that its number gives it."""
+    first, rest = segments[0], segments[1:]
+    begins = [one.first_at for one in segments if one.first_at is not None]
+    ends = [one.last_at for one in segments if one.last_at is not None]
+    Segment.objects.filter(pk=first.pk).update(
+        table=table,
+        first_at=min(begins, default=None),
+        last_at=max(ends, default=None),
+        created_at=max(one.created_at for one in segments),
+    )
+    Segment.objects.filter(pk__in=[one.pk for one in rest]).delete()
+    with tables.files_stay():
+        Table.objects.filter(pk__in=[one.table_id for one in segments]).delete()
+
+
+def _expire(number: int, segments: Sequence[Segment], *, at: datetime) -> None:
+    with transaction.atomic():
+        projects = Project.objects.select_for_update(of=("self",)).select_related("space__organization__account")
+        project = projects.filter(pk=number).first()
+        if project is None:
+            return
+        Segment.objects.filter(pk__in=[one.pk for one in segments]).delete()
+        Table.objects.filter(pk__in=[one.table_id for one in segments]).delete()
+        actor = _upkeep(project.space.organization.account)
+        record(actor, Tag.PROJECT_EXPIRED, project, at=at, rows=sum(one.table.rows for one in segments))
+
+
+def _upkeep(account: Account) -> Actor:
+    return Actor(user=None, account=account, door=Door.SYSTEM, is_operator=True)
