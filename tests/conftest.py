@@ -87,8 +87,10 @@ def _fresh_usage() -> None:
     from apikeys.attempts import forget_attempts
     from apikeys.refusals import forget_refusals as forget_refused_keys
     from apikeys.usage import uses
+    from apikeys.workflows.segments import forget_streams
 
     uses.forget()
+    forget_streams()
     forget_attempts()
     forget_refusals()
     forget_refused_keys()

@@ -66,11 +66,8 @@ def log_spans(
     stream: Stream,
     at: datetime,
     model_version: str = "",
-    streamed: bool = False,
 ) -> Segment:
     """Add spans to a project; the first upload makes it.
-
-    ``streamed`` is for those that come one by one: the audit log does not tell each of them.
 
     Raises:
         NotFound, Forbidden: the space or the project is not the actor's to see, or to add to.
@@ -98,7 +95,7 @@ def log_traces(actor: Actor, space: Space, tables_of: Mapping[str, pa.Table], *,
             for name, table in sorted(tables_of.items())  # in one order, since their projects wait for each other
         ]
         with writing(actor, Tag.PROJECT_WRITTEN, alone=any(upload.project is None for upload in uploads)):
-            return [upload.keep(actor, space, at=at) for upload in uploads]
+            return [upload.keep(actor, space, at=at, streamed=True) for upload in uploads]
 
 
 @dataclass
@@ -122,8 +119,13 @@ class _Upload:
         )
         return cls(name, project, drafts.enter_context(tables.drafted(stored)), times)
 
-    def keep(self, actor: Actor, space: Space, *, at: datetime, model_version: str = "") -> Segment:
-        """Keep them, if the actor still may: the last step, in its transaction."""
+    def keep(
+        self, actor: Actor, space: Space, *, at: datetime, model_version: str = "", streamed: bool = False
+    ) -> Segment:
+        """Keep them, if the actor still may: the last step, in its transaction.
+
+        ``streamed`` is for those that come one by one: the audit log does not tell each of them.
+        """
         project = segments.project_for(actor, space, self.project, name=self.name, kind=ProjectKind.TRACING, at=at)
         require(actor, Permission.PROJECT_SPAN_CREATE, project)
         return segments.keep(
@@ -137,19 +139,6 @@ class _Upload:
             streamed=streamed,
             at=at,
         )
-
-
-def log_traces(actor: Actor, space: Space, traces: Mapping[str, pa.Table], *, at: datetime) -> None:
-    """Add an exporter's spans, by the names of the projects that they go to.
-
-    Raises:
-        What ``log_spans`` raises; where the actor may not add to one of the projects, nothing is added to any.
-    """
-    for name in traces:
-        may_log(actor, space, name)
-    for name, table in traces.items():
-        stream = Stream(table.schema, iter(table.to_batches()))
-        log_spans(actor, space, project_name=name, stream=stream, at=at, streamed=True)
 
 
 def may_log(actor: Actor, space: Space, project_name: str) -> Project | None:
