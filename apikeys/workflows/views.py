@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -79,7 +80,7 @@ def show(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
     if stock.Sort.PROJECTS not in sorts and stock.rows(actor, space, stock.Sort.PROJECTS).exists():
         sorts.insert(0, stock.Sort.PROJECTS)
     asked = request.GET.get("show", "")
-    context = space_head(mine, space, "data") | {"at": timezone.now(), "connect": _connect(request, space)}
+    context = space_head(mine, space, "data") | {"section": "data", "connect": _connect(request, space)}
     sort = _SORTS.get(asked)
     if sort is None:
         sections = [_Section.latest(actor, space, sort) for sort in sorts]
@@ -159,7 +160,7 @@ class _Section:
 
 
 def _shows(sorts: list[stock.Sort], asked: str) -> list[dict[str, Any]]:
-    choices = [("", "Everything"), *((sort.value, _TITLES[sort]) for sort in sorts)]
+    choices = [("", "Latest"), *((sort.value, _TITLES[sort]) for sort in sorts)]
     return [
         {"label": label, "url": f"?show={value}" if value else "?", "current": value == asked}
         for value, label in choices
@@ -168,30 +169,38 @@ def _shows(sorts: list[stock.Sort], asked: str) -> list[dict[str, Any]]:
 
 def _connect(request: HttpRequest, space: Space) -> dict[str, str]:
     """Return the lines that point a client at this installation: as the person's browser reached it, without a key."""
-    host, _, port = request.get_host().partition(":")
+    here = urlsplit(f"//{request.get_host()}")
+    host, port = here.hostname, here.port
     space_id = encode_id("Space", space.pk)
     if request.is_secure():
         where = [f'    single_host="{host}",', f"    single_port={port or 443},"]
     else:
         flight = settings.GRPC_PORT
         where = [
-            f'    api_scheme="http", api_host="{host}", api_port={port or 80},',
-            f'    flight_scheme="grpc", flight_host="{host}", flight_port={flight},',
-            f'    otlp_scheme="http", otlp_host="{host}", otlp_port={flight},',
+            line
+            for part, scheme, at in (("api", "http", port or 80), ("flight", "grpc", flight), ("otlp", "http", flight))
+            for line in (f'    {part}_scheme="{scheme}",', f'    {part}_host="{host}",', f"    {part}_port={at},")
         ]
     client = "\n".join(["from arize import ArizeClient", "", "client = ArizeClient(", '    api_key="…",', *where, ")"])
     return {
         "client": client,
-        "projects": f'client.spans.log(\n    space_id="{space_id}", project_name="first", dataframe=spans\n)',
-        "datasets": (
-            f'client.datasets.create(\n    space="{space_id}", name="first",\n'
-            '    examples=[{"question": "2 + 2?", "answer": "4"}],\n)'
+        "projects": _call("spans.log", space_id=f'"{space_id}"', project_name='"first"', dataframe="spans"),
+        "datasets": _call(
+            "datasets.create", space=f'"{space_id}"', name='"first"', examples='[{"sum": "2 + 2", "is": "4"}]'
         ),
-        "experiments": (
-            f'client.experiments.run(\n    space="{space_id}", dataset="first", name="baseline",\n'
-            '    task=lambda example: "4",\n)'
+        "experiments": _call(
+            "experiments.run",
+            space=f'"{space_id}"',
+            dataset='"first"',
+            name='"baseline"',
+            task='lambda dataset_row: "4"',
         ),
     }
+
+
+def _call(method: str, /, **arguments: str) -> str:
+    """Return a call of the client, with short lines for narrow screens."""
+    return "\n".join([f"client.{method}(", *(f"    {each}={value}," for each, value in arguments.items()), ")"])
 
 
 def _number(wire_id: str, type_name: str) -> int:

@@ -22,6 +22,8 @@ from accounts.models import (
     AuditEvent,
     Organization,
     OrganizationBinding,
+    Project,
+    ProjectBinding,
     Role,
     Space,
     SpaceBinding,
@@ -30,8 +32,10 @@ from accounts.models import (
 from accounts.roles import RoleName
 from apikeys.lifecycle import NewKey, revoke_key
 from apikeys.models import ApiKey, KeySecret, KeyUse
+from apikeys.workflows.models import Dataset, DatasetVersion, Experiment, Prompt
 from tests.cast import Cast, assemble
-from tests.factories import PASSWORD, PersonFactory, bind, custom_role, later, service_key, user_key
+from tests.factories import PASSWORD, PersonFactory, ProjectFactory, bind, custom_role, later, service_key, user_key
+from tests.workflows import rows
 
 # Who asks. A role at a level is the one role that matters, with what membership needs around it.
 ROLES = (
@@ -74,6 +78,10 @@ class Scene:
     auditor: Role  # a custom role that Bob holds in the space
     membership: SpaceBinding  # Bob's role in the space
     extra: SpaceBinding  # Bob's custom role there
+    project: Project  # in the space
+    restricted: Project  # there too
+    in_project: ProjectBinding  # the custom role that Paula, of the organization, holds in the one
+    in_restricted: ProjectBinding  # and in the other
     service: ApiKey  # a service key of Alice's, Member in the space
     service_secret: str  # what opens it
     user_key: ApiKey  # Alice's
@@ -149,6 +157,26 @@ class Scene:
         return AuditEvent.objects.get(tag=Tag.KEY_CREATED, target_id=(self.own or self.service).pk)
 
     @property
+    def dataset(self) -> Dataset:
+        """A dataset in the space."""
+        return Dataset.objects.get(space=self.space, name="golden-set")
+
+    @property
+    def dataset_version(self) -> DatasetVersion:
+        """Its only version."""
+        return DatasetVersion.objects.get(dataset=self.dataset)
+
+    @property
+    def experiment(self) -> Experiment:
+        """An experiment on it."""
+        return Experiment.objects.get(dataset=self.dataset)
+
+    @property
+    def prompt(self) -> Prompt:
+        """A prompt in the space."""
+        return Prompt.objects.get(space=self.space, name="greeting-prompt")
+
+    @property
     def me(self) -> User:
         """The caller, or Bob where there is none: whoever asks about themselves has to be somebody."""
         return self.caller or self.bob
@@ -185,6 +213,10 @@ def build(who: str) -> Scene:
     exporter, auditor = (custom_role(cast.account, name, *reads) for name in ("exporter", "auditor"))
     deleter = custom_role(cast.account, "deleter", *reads, "SPACE_DELETE")
     extra = bind(cast.bob, cast.production, auditor)
+    paula = _person("Paula Pine", cast.account, {cast.fraud: RoleName.READ_ONLY})
+    project = rows.project(cast.production, "fraud-model")
+    restricted = ProjectFactory.create(space=cast.production, name="payroll", restricted_at=timezone.now())
+    in_project, in_restricted = (bind(paula, one, auditor).pk for one in (project, restricted))
     before = later(minutes=-1)
     service, own_service = (
         service_key(cast.alice, cast.production, name=name, at=before) for name in ("alice-nightly", "made-by-caller")
@@ -197,6 +229,8 @@ def build(who: str) -> Scene:
     session_of(cast.alice)
     KeyUse.objects.create(key=service.key, first_used_at=before, last_used_at=before)
     AccessAttempt.objects.create(username="bob@example.com", ip_address="203.0.113.5", failures_since_start=5)
+    rows.experiment(rows.dataset(cast.production, "golden-set"), "baseline-run", project=project)
+    rows.prompt(cast.production, "greeting-prompt")
     caller, home, own = caller_in(who, cast)
     ApiKey.objects.filter(pk=own_service.key.pk).update(created_by=caller)
     return Scene(
@@ -217,6 +251,10 @@ def build(who: str) -> Scene:
             user=cast.bob, content_object=cast.production, permission__role__account=None
         ),
         extra=SpaceBinding.objects.get(pk=extra.pk),
+        project=project,
+        restricted=restricted,
+        in_project=ProjectBinding.objects.get(pk=in_project),
+        in_restricted=ProjectBinding.objects.get(pk=in_restricted),
         service=service.key,
         service_secret=service.plaintext,
         user_key=others.key,

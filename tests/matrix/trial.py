@@ -17,12 +17,15 @@ from accounts.models import (
     AuditEvent,
     Organization,
     OrganizationBinding,
+    Project,
+    ProjectBinding,
     Role,
     Space,
     SpaceBinding,
     User,
 )
 from apikeys.models import ApiKey, KeySecret
+from apikeys.workflows.models import Prompt, PromptVersion
 from tests.matrix.doors.ways import Of, Way
 from tests.matrix.fates import Fate
 from tests.matrix.scene import Scene
@@ -38,12 +41,16 @@ _OURS: Mapping[type[Model], Of[Q]] = {
     ),
     Organization: lambda scene: Q(account=scene.account),
     Space: lambda scene: Q(organization__account=scene.account),
+    Project: lambda scene: Q(space__organization__account=scene.account),
     Role: lambda scene: Q(account=scene.account) | Q(account=None),
     AccountBinding: lambda scene: Q(content_object=scene.account),
     OrganizationBinding: lambda scene: Q(content_object__account=scene.account),
     SpaceBinding: lambda scene: Q(content_object__organization__account=scene.account),
+    ProjectBinding: lambda scene: Q(content_object__space__organization__account=scene.account),
     ApiKey: lambda scene: Q(account=scene.account),
     KeySecret: lambda scene: Q(key__account=scene.account),
+    Prompt: lambda scene: Q(space__organization__account=scene.account),
+    PromptVersion: lambda scene: Q(prompt__space__organization__account=scene.account),
     AccessAttempt: lambda scene: Q(username=scene.bob.email),
 }
 

@@ -9,10 +9,28 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.models import Project, ProjectBinding, Role, Space, User
-from apikeys.workflows.models import Dataset, DatasetVersion, Environment, Experiment, Segment, SegmentKind, Table
+from apikeys.workflows.models import (
+    Dataset,
+    DatasetVersion,
+    Environment,
+    Experiment,
+    Prompt,
+    PromptVersion,
+    Segment,
+    SegmentKind,
+    Table,
+)
 
 _numbers = itertools.count(1)
 WRITER = "Bob Baker <bob@example.com>"
+CONTENT = {
+    "messages": [{"role": "user", "content": "Greet {name}"}],
+    "inputVariableFormat": "F_STRING",
+    "provider": "openAI",
+    "model": "gpt-4o",
+    "invocationParams": {},
+    "providerParams": {},
+}
 
 
 def table(space: Space, *, rows: int = 3, size: int = 2048) -> Table:
@@ -55,6 +73,13 @@ def project(
         for kind in (SegmentKind.ROWS, SegmentKind.EVALUATIONS):
             own = table(space, rows=rows)
             Segment.objects.create(project=made, table=own, kind=kind, environment=Environment.TRACING)
+    return made
+
+
+def prompt(space: Space, name: str) -> Prompt:
+    """Return a prompt with one version."""
+    made = Prompt.objects.create(space=space, name=name, last_writer=WRITER)
+    PromptVersion.objects.create(prompt=made, number=1, content=CONTENT, created_by_name=WRITER)
     return made
 
 

@@ -76,7 +76,7 @@ def test_an_empty_space_says_how_to_send_the_first_data(cast: Cast, settings: An
     shown = page(cast.bob, data_of(cast.production))
 
     assert "Nothing has arrived yet" in shown
-    assert "api_scheme=&quot;http&quot;, api_host=&quot;testserver&quot;, api_port=80," in shown
+    assert "api_scheme=&quot;http&quot;, api_host=&quot;testserver&quot;, api_port=80, flight_scheme=" in shown
     assert "flight_port=9915" in shown
     assert f"space=&quot;{encode_id('Space', cast.production.pk)}&quot;" in shown
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from tests.matrix.operations.data import DATA
 from tests.matrix.operations.installation import ACCOUNT, AUDIT, INSTALLATION
 from tests.matrix.operations.keys import KEYS
 from tests.matrix.operations.oneself import ONESELF
 from tests.matrix.operations.operation import Operation
 from tests.matrix.operations.people import PEOPLE
 from tests.matrix.operations.places import ORGANIZATIONS, SPACES
+from tests.matrix.operations.projects import PROJECTS
 from tests.matrix.operations.roles import BINDINGS, ROLES
 
 OPERATIONS: dict[str, Operation] = {
@@ -17,6 +19,8 @@ OPERATIONS: dict[str, Operation] = {
     **SPACES,
     **ROLES,
     **BINDINGS,
+    **PROJECTS,
+    **DATA,
     **ACCOUNT,
     **AUDIT,
     **ONESELF,

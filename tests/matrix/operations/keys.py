@@ -211,6 +211,7 @@ KEYS: dict[str, Operation] = {
     "read about a service key": operation(
         question(policy.find_key, lambda scene: given(scene.service.pk)),
         node("ApiKey", lambda scene: scene.service),
+        page("workflows:key-uses", lambda scene: [scene.service]),
         node(
             "ApiKey",
             lambda scene: scene.service,

@@ -124,7 +124,7 @@ ORGANIZATIONS: dict[str, Operation] = {
             lambda scene: [scene.organization],
             fields=lambda scene: {"name": scene.organization.name},
         ),
-        changes=f"Organization OrganizationBinding Space {_GONE}",
+        changes=f"Organization OrganizationBinding Space Project ProjectBinding {_GONE}",
         event=Tag.ORGANIZATION_DELETED,
     ),
     "list who is in an organization": operation(
@@ -256,6 +256,7 @@ SPACES: dict[str, Operation] = {
         ),
         page("accounts:spaces", shows=lambda scene: wire(scene.space)),
         page("accounts:scope", shows=lambda scene: wire(scene.space)),
+        page("workflows:data", shows=lambda scene: wire(scene.space)),
     ),
     "read a space": operation(
         question(find_seen, lambda scene: given(Space, scene.space.pk)),
@@ -264,6 +265,7 @@ SPACES: dict[str, Operation] = {
         node("Space", lambda scene: scene.space),
         page("accounts:space", lambda scene: [scene.space]),
         page("accounts:space-settings", lambda scene: [scene.space]),
+        page("workflows:space-data", lambda scene: [scene.space]),
     ),
     "read a private space of others": operation(
         question(find_seen, lambda scene: given(Space, scene.private.pk)),
@@ -334,7 +336,7 @@ SPACES: dict[str, Operation] = {
         rest("DELETE /v2/spaces/{space_id}", lambda scene: [scene.space]),
         page("accounts:space-delete", lambda scene: [scene.space]),
         form("accounts:space-delete", lambda scene: [scene.space], fields=lambda scene: {"name": scene.space.name}),
-        changes=f"Space {_GONE}",
+        changes=f"Space Project ProjectBinding {_GONE}",
         event=Tag.SPACE_DELETED,
     ),
     "list who gets into a space": operation(
