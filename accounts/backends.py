@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib.auth.backends import BaseBackend
 
-from accounts.models import Account, Organization, Space, User
+from accounts.models import Account, Organization, Project, Space, User
 from accounts.permissions import has_permission
 from accounts.vocabulary import Permission
 
@@ -14,11 +14,14 @@ _PREFIX = "accounts."
 
 
 class LineageBackend(BaseBackend):
-    """Object permissions with lineage: a role on a space, its organization or its account counts on the space."""
+    """Object permissions with lineage: a role on a space, its organization or its account counts on the space.
+
+    It counts in the space's projects too, but for restricted ones.
+    """
 
     def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
         """Whether the user holds a permission of the vocabulary at a scope; without a scope, never."""
-        if not isinstance(user_obj, User) or not isinstance(obj, Account | Organization | Space):
+        if not isinstance(user_obj, User) or not isinstance(obj, Account | Organization | Space | Project):
             return False
         if not user_obj.is_active or not perm.startswith(_PREFIX):
             return False

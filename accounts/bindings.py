@@ -1,10 +1,14 @@
-"""Granting, changing and withdrawing roles: the guardian row and its audit event, together."""
+"""Granting, changing and withdrawing roles: the guardian row and its audit event, together.
+
+Who has which role in a project is decided in its space, with what one may do there: a project that is restricted can
+still be given members, by those who run the space.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from django.db.models import Q, QuerySet
 
@@ -16,6 +20,8 @@ from accounts.models import (
     AccountBinding,
     Organization,
     OrganizationBinding,
+    Project,
+    ProjectBinding,
     Role,
     Space,
     SpaceBinding,
@@ -29,11 +35,29 @@ from accounts.standing import Standing, standing_of
 from accounts.verbs import verb
 from accounts.vocabulary import Permission
 
-Scope = Account | Organization | Space
+Scope = Account | Organization | Space | Project
+B = TypeVar("B", bound=SpaceBinding | ProjectBinding)
 _TABLES: dict[type[Scope], type[Binding]] = {
     Account: AccountBinding,
     Organization: OrganizationBinding,
     Space: SpaceBinding,
+    Project: ProjectBinding,
+}
+# How a binding leads to the scopes at and around its own, outermost table first.
+_WAYS: dict[type[Binding], dict[type[Scope], str]] = {
+    AccountBinding: {Account: "content_object"},
+    OrganizationBinding: {Account: "content_object__account", Organization: "content_object"},
+    SpaceBinding: {
+        Account: "content_object__organization__account",
+        Organization: "content_object__organization",
+        Space: "content_object",
+    },
+    ProjectBinding: {
+        Account: "content_object__space__organization__account",
+        Organization: "content_object__space__organization",
+        Space: "content_object__space",
+        Project: "content_object",
+    },
 }
 
 
@@ -54,6 +78,11 @@ def level_of(scope: Scope) -> Level:
     return _TABLES[type(scope)].level
 
 
+def ruling(scope: Scope) -> Account | Organization | Space:
+    """Return the scope where it is decided who has which role at this one: of a project, its space."""
+    return scope.space if isinstance(scope, Project) else scope
+
+
 def freshen(roles: Iterable[Role]) -> None:
     """Bring custom roles up to date, now that the account is locked: at most one query.
 
@@ -72,7 +101,7 @@ def may_manage_members(actor: Actor, scope: Scope) -> bool:
     if actor.account is None or account_of(scope) != actor.account.pk:
         return False
     standing = standing_of(actor)
-    return standing.unlimited or any(role.is_admin for role in standing.roles_at(scope))
+    return standing.unlimited or any(role.is_admin for role in standing.roles_at(ruling(scope)))
 
 
 @verb(Tag.ROLE_GRANTED)
@@ -92,7 +121,7 @@ def bind_role(actor: Actor, *, user: User, role: Role, scope: Scope, at: datetim
     if isinstance(scope, Account) and not actor.is_operator and not _rows(AccountBinding, user, content_object=scope):
         raise NotFound(f"{user.name} is not a member of this account; invite them first.", field="user")
     standing = standing_of(actor, lock=True)
-    if not standing.covers(role, scope):
+    if not standing.covers(role, ruling(scope)):
         raise Escalation(f"You cannot grant {role} in “{scope}”: it is above your own role there.", field="role")
     before = _same_kind(_TABLES[type(scope)], user, role, scope).first()
     if before is not None and before.permission_id != role.permission_id:
@@ -102,89 +131,107 @@ def bind_role(actor: Actor, *, user: User, role: Role, scope: Scope, at: datetim
 
 
 @verb(Tag.ROLE_GRANTED)
-def bind_new(actor: Actor, *, user: User, role: Role, space: Space, at: datetime) -> SpaceBinding:
-    """Give a user a role in a space where they have none of its kind: predefined, or custom.
+def bind_new(
+    actor: Actor, *, user: User, role: Role, scope: Space | Project, at: datetime
+) -> SpaceBinding | ProjectBinding:
+    """Give a user a role in a space or a project where they have none of its kind: predefined, or custom.
 
     Raises:
         Conflict: they have one.
         What ``bind_role`` raises.
     """
-    _require_binder(actor, role, space, Permission.ROLE_BINDING_CREATE)
-    if _same_kind(SpaceBinding, user, role, space).exists():
+    _require_binder(actor, role, scope, Permission.ROLE_BINDING_CREATE)
+    if _same_kind(_TABLES[type(scope)], user, role, scope).exists():
         kind = "predefined" if role.is_predefined else "custom"
-        raise Conflict(f"{user.name} has a {kind} role in “{space}” already: change that one.")
-    return cast(SpaceBinding, bind_role(actor, user=user, role=role, scope=space, at=at))
+        raise Conflict(f"{user.name} has a {kind} role in “{scope}” already: change that one.")
+    return cast("SpaceBinding | ProjectBinding", bind_role(actor, user=user, role=role, scope=scope, at=at))
 
 
 @verb(Tag.ROLE_CHANGED)
-def change_binding(actor: Actor, binding: SpaceBinding, *, role: Role, at: datetime) -> SpaceBinding:
+def change_binding(actor: Actor, binding: B, *, role: Role, at: datetime) -> B:
     """Put another role into a binding, which stays the same one.
 
     Raises:
         Forbidden: the actor may not withdraw the old role, or not give the new one.
         Escalation: one of the two is above the actor's own.
-        Conflict: the user has another binding of the new role's kind in the space.
+        Conflict: the user has another binding of the new role's kind in the same place.
         NotFound: the binding is gone.
     """
     freshen([role])
     binding = _locked(binding)
-    space, user, before = binding.content_object, binding.user, binding.role
-    _require_binder(actor, before, space, Permission.ROLE_BINDING_DELETE)
-    _require_binder(actor, role, space, Permission.ROLE_BINDING_CREATE)
+    scope, user, before = binding.content_object, binding.user, binding.role
+    _require_binder(actor, before, scope, Permission.ROLE_BINDING_DELETE)
+    _require_binder(actor, role, scope, Permission.ROLE_BINDING_CREATE)
     standing = standing_of(actor, lock=True)
     for one in (before, role):
-        if not standing.covers(one, space):
-            raise Escalation(f"{one} is above your own role in “{space}”.", field="role_id")
-    if _same_kind(SpaceBinding, user, role, space).exclude(pk=binding.pk).exists():
-        raise Conflict(f"{user.name} has another binding of this kind in “{space}”: change that one.")
-    _require_sensible(user, role, space)
+        if not standing.covers(one, ruling(scope)):
+            raise Escalation(f"{one} is above your own role in “{scope}”.", field="role_id")
+    if _same_kind(type(binding), user, role, scope).exclude(pk=binding.pk).exists():
+        raise Conflict(f"{user.name} has another binding of this kind in “{scope}”: change that one.")
+    _require_sensible(user, role, scope)
     if before != role:
         binding.permission = role.permission
         binding.save(update_fields=["permission", "updated_at"])
-        record(actor, Tag.ROLE_CHANGED, user, at=at, role=role.name, before=before.name, **_where(space))
+        record(actor, Tag.ROLE_CHANGED, user, at=at, role=role.name, before=before.name, **_where(scope))
     return binding
 
 
 @verb(Tag.ROLE_WITHDRAWN)
-def delete_binding(actor: Actor, binding: SpaceBinding, *, at: datetime) -> None:
-    """Withdraw one role in a space; other roles the user has there stay.
+def delete_binding(actor: Actor, binding: SpaceBinding | ProjectBinding, *, at: datetime) -> None:
+    """Withdraw one role in a space or a project; other roles the user has there, or below, stay.
 
     Raises:
         Forbidden: the actor may not, or the role is above their own.
         NotFound: the binding is gone.
     """
     binding = _locked(binding)
-    space, user, role = binding.content_object, binding.user, binding.role
-    _require_binder(actor, role, space, Permission.ROLE_BINDING_DELETE)
-    _require_at_or_below(standing_of(actor, lock=True), user, role, space)
+    scope, user, role = binding.content_object, binding.user, binding.role
+    _require_binder(actor, role, scope, Permission.ROLE_BINDING_DELETE)
+    _require_at_or_below(standing_of(actor, lock=True), user, role, scope)
     binding.delete()
-    record(actor, Tag.ROLE_WITHDRAWN, user, at=at, role=role.name, **_where(space))
+    record(actor, Tag.ROLE_WITHDRAWN, user, at=at, role=role.name, **_where(scope))
 
 
 def bindings_readable_by(actor: Actor) -> QuerySet[SpaceBinding]:
     """Return the bindings in spaces where the actor may read them; a bot's only where they may know of its key."""
-    account = actor.require_account()
-    rows = SpaceBinding.objects.filter(content_object__organization__account=account).select_related("permission__role")
-    if actor.is_operator:
-        return rows
-    if actor.user is None:
-        return rows.none()
-    keys = permitted(actor.user, Permission.SERVICE_KEY_READ, Space)
-    return rows.filter(content_object__in=permitted(actor.user, Permission.ROLE_BINDING_READ, Space)).exclude(
-        ~Q(content_object__in=keys), user__kind=UserKind.BOT
-    )
+
+    def may_read(user: User) -> Q:
+        return Q(content_object__in=permitted(user, Permission.ROLE_BINDING_READ, Space))
+
+    return _readable(actor, SpaceBinding, may_read)
 
 
-def find_binding(actor: Actor, number: int) -> SpaceBinding:
-    """Return a binding the actor may read.
+def project_bindings_readable_by(actor: Actor) -> QuerySet[ProjectBinding]:
+    """Return the bindings in projects where the actor may read them; a bot's only where they may know of its key.
+
+    Whoever gives roles in the space reads those in its restricted projects too. To others in the space, who may not
+    know of such a project, its bindings do not exist either.
+    """
+
+    def may_read(user: User) -> Q:
+        giving = Q(content_object__space__in=permitted(user, Permission.ROLE_BINDING_CREATE, Space))
+        return giving | Q(content_object__in=permitted(user, Permission.ROLE_BINDING_READ, Project))
+
+    return _readable(actor, ProjectBinding, may_read)
+
+
+def find_binding(actor: Actor, number: int) -> SpaceBinding | ProjectBinding:
+    """Return a binding the actor may read, in a space or in a project: the numbers of the two never meet.
 
     Raises:
         NotFound: there is none, or the actor may not know of it.
     """
-    binding = bindings_readable_by(actor).filter(pk=number).first()
-    if binding is None:
-        raise NotFound("There is no such role binding, or you have no access to it.")
-    return binding
+    in_space = bindings_readable_by(actor).filter(pk=number).first()
+    return in_space or _found(project_bindings_readable_by(actor).filter(pk=number).first())
+
+
+def find_membership(actor: Actor, number: int) -> SpaceBinding:
+    """Return a binding in a space that the actor may read.
+
+    Raises:
+        NotFound: there is none, or the actor may not know of it.
+    """
+    return _found(bindings_readable_by(actor).filter(pk=number).first())
 
 
 def grant(actor: Actor, *, user: User, role: Role, scope: Scope, at: datetime) -> Binding:
@@ -239,8 +286,8 @@ def furnish_bot(
 
 
 @verb(Tag.ROLE_WITHDRAWN)
-def unbind_role(actor: Actor, *, user: User, scope: Organization | Space, at: datetime) -> None:
-    """Take a user's roles at an organization (and its spaces) or a space away. Idempotent.
+def unbind_role(actor: Actor, *, user: User, scope: Organization | Space | Project, at: datetime) -> None:
+    """Take a user's roles at an organization, a space or a project away, with those below it. Idempotent.
 
     Leaving an account is more than that: see ``people.remove_person``.
 
@@ -257,27 +304,22 @@ def unbind_role(actor: Actor, *, user: User, scope: Organization | Space, at: da
 
 def withdraw(actor: Actor, *, user: User, scope: Scope, at: datetime) -> None:
     """Delete a user's bindings at a scope and everywhere below, with one audit event each."""
-    rows: list[QuerySet[Binding]] = []
-    if isinstance(scope, Account):
-        rows.append(_rows(SpaceBinding, user, content_object__organization__account=scope))
-        rows.append(_rows(OrganizationBinding, user, content_object__account=scope))
-    if isinstance(scope, Organization):
-        rows.append(_rows(SpaceBinding, user, content_object__organization=scope))
-    rows.append(_rows(_TABLES[type(scope)], user, content_object=scope))
-    for queryset in rows:
-        for binding in queryset.order_by("pk"):
+    for rows in reversed(bindings_within(scope)):
+        for binding in rows.filter(user=user):
             record(actor, Tag.ROLE_WITHDRAWN, user, at=at, role=binding.role.name, **_where(binding.content_object))
             binding.delete()
 
 
-def bindings_within(scope: Organization | Space) -> list[QuerySet[Binding]]:
+def bindings_within(scope: Scope) -> list[QuerySet[Binding]]:
     """Return everybody's roles at a scope and below it, outermost first: what goes when the scope is deleted."""
-    if isinstance(scope, Space):
-        tables: list[QuerySet[Any]] = [SpaceBinding.objects.filter(content_object=scope)]
-    else:
-        spaces = SpaceBinding.objects.filter(content_object__organization=scope)
-        tables = [OrganizationBinding.objects.filter(content_object=scope), spaces]
+    kind = type(scope)
+    tables = [table._default_manager.filter(**{ways[kind]: scope}) for table, ways in _WAYS.items() if kind in ways]
     return [rows.select_related("user", "permission__role", "content_object").order_by("pk") for rows in tables]
+
+
+def is_bound_within(user: User, scope: Organization | Space | Project) -> bool:
+    """Whether a user has a role of their own at a scope or below it: something that leaving takes away."""
+    return any(rows.filter(user=user).exists() for rows in bindings_within(scope))
 
 
 def described(binding: Binding) -> dict[str, Any]:
@@ -316,33 +358,46 @@ def require_not_last_admin(user: User, account: Account) -> None:
 
 
 def _require_manager(actor: Actor, scope: Scope) -> None:
-    if not may_see(actor, scope):
+    if not may_see(actor, ruling(scope)):
         raise NotFound(f"There is no such {scope._meta.verbose_name}, or you have no access to it.")
     if not may_manage_members(actor, scope):
-        raise Forbidden(f"Only an admin of “{scope}” changes its members.")
+        raise Forbidden(f"Only an admin of “{ruling(scope)}” changes its members.")
 
 
 def _require_binder(actor: Actor, role: Role, scope: Scope, permission: Permission) -> None:
     """Predefined roles are for those who run the scope, custom ones for whoever holds the permission there."""
-    if isinstance(scope, Space) and not role.is_predefined:
-        require(actor, permission, scope)
+    if isinstance(scope, Space | Project) and not role.is_predefined:
+        require(actor, permission, ruling(scope))
     else:
         _require_manager(actor, scope)
 
 
 def _require_at_or_below(standing: Standing, user: User, role: Role, scope: Scope) -> None:
-    if not standing.covers(role, scope):
+    if not standing.covers(role, ruling(scope)):
         raise Forbidden(f"{user.name}'s role in “{scope}” is above your own; ask an admin above.")
 
 
-def _locked(binding: SpaceBinding) -> SpaceBinding:
-    rows = SpaceBinding.objects.select_for_update(of=("self",)).select_related(
-        "permission__role", "user", "content_object__organization"
-    )
-    found: SpaceBinding | None = rows.filter(pk=binding.pk).first()
-    if found is None:
+def _readable(actor: Actor, table: type[B], may_read: Callable[[User], Q]) -> QuerySet[B]:
+    ways, account = _WAYS[table], actor.require_account()
+    rows = table._default_manager.filter(**{ways[Account]: account}).select_related("permission__role")
+    if actor.is_operator:
+        return rows
+    if actor.user is None:
+        return rows.none()
+    keys = {f"{ways[Space]}__in": permitted(actor.user, Permission.SERVICE_KEY_READ, Space)}
+    return rows.filter(may_read(actor.user)).exclude(~Q(**keys), user__kind=UserKind.BOT)
+
+
+def _found(binding: B | None) -> B:
+    if binding is None:
         raise NotFound("There is no such role binding, or you have no access to it.")
-    return found
+    return binding
+
+
+def _locked(binding: B) -> B:
+    table = type(binding)
+    rows: QuerySet[B] = table._default_manager.select_for_update(of=("self",)).filter(pk=binding.pk)
+    return _found(rows.select_related("permission__role", "user", _WAYS[table][Organization]).first())
 
 
 def _require_sensible(user: User, role: Role, scope: Scope) -> None:
@@ -369,16 +424,16 @@ def _require_sensible(user: User, role: Role, scope: Scope) -> None:
             "Annotator goes together: an Annotator of the account is an Annotator everywhere, and nobody else is.",
             field="role",
         )
-    if isinstance(scope, Space) and not visible_organization(user, scope.organization):
+    inside = ruling(scope)
+    if isinstance(inside, Space) and not visible_organization(user, inside.organization):
         raise Incompatible(
-            f"{user.name} is not a member of “{scope.organization}”; add them there first.", field="user"
+            f"{user.name} is not a member of “{inside.organization}”; add them there first.", field="user"
         )
 
 
 def _require_annotator_alone(user: User, role: Role, account: Account) -> None:
-    organizations = _rows(OrganizationBinding, user, content_object__account=account)
-    spaces = _rows(SpaceBinding, user, content_object__organization__account=account)
-    held = [binding.role for binding in (*organizations, *spaces) if binding.role.is_predefined]
+    below = bindings_within(account)[1:]
+    held = [binding.role for rows in below for binding in rows.filter(user=user) if binding.role.is_predefined]
     becomes = role.name == RoleName.ANNOTATOR
     if any((below.name == RoleName.ANNOTATOR) != becomes for below in held):
         raise NotAllowed(
@@ -410,9 +465,9 @@ def _require_another_admin(user: User, account: Account, *, becoming: Role | Non
 
 
 def _same_kind(table: type[Binding], user: User, role: Role, scope: Scope) -> QuerySet[Binding]:
-    """Find the binding that a new one replaces: in a space, predefined and custom roles stand side by side."""
+    """Find the binding that a new one replaces: below organizations, each kind has its own."""
     rows = _rows(table, user, content_object=scope)
-    if table is SpaceBinding:
+    if table in (SpaceBinding, ProjectBinding):
         rows = rows.filter(permission__role__account__isnull=role.is_predefined)
     return rows
 
@@ -422,4 +477,5 @@ def _rows(table: type[Binding], user: User, **where: object) -> QuerySet[Binding
 
 
 def _where(scope: Scope) -> dict[str, Any]:
-    return {"level": level_of(scope).value, "scope": str(scope), "scope_id": scope.pk}
+    level = "PROJECT" if isinstance(scope, Project) else level_of(scope).value
+    return {"level": level, "scope": str(scope), "scope_id": scope.pk}

@@ -17,7 +17,7 @@ from accounts.actors import Actor
 from accounts.audit import Tag, record
 from accounts.changes import clean_name, save_new, save_renamed
 from accounts.errors import Conflict, Forbidden, Invalid, NotFound
-from accounts.models import Role, SpaceBinding
+from accounts.models import ProjectBinding, Role, SpaceBinding
 from accounts.permissions import require
 from accounts.roles import PREDEFINED, Level
 from accounts.seeding import own_permission
@@ -64,8 +64,10 @@ def find_role(actor: Actor, number: int) -> Role:
 
 
 def uses(role: Role) -> int:
-    """Return how many people and bots hold the role, counted once for each space."""
-    return SpaceBinding.objects.filter(permission=role.permission_id).count()
+    """Return how many people and bots hold the role, counted once for each space and each project."""
+    return sum(
+        table._default_manager.filter(permission=role.permission_id).count() for table in (SpaceBinding, ProjectBinding)
+    )
 
 
 @verb(Tag.ROLE_DEFINED)
@@ -141,7 +143,7 @@ def delete_role(actor: Actor, role: Role, *, at: datetime) -> None:
     holders = uses(role)
     if holders:
         times = "once" if holders == 1 else f"{holders} times"
-        raise Conflict(f"“{role}” is held {times}. Withdraw it in every space first.")
+        raise Conflict(f"“{role}” is held {times}. Withdraw it in every space and project first.")
     role.deleted_at = at
     role.save(update_fields=["deleted_at", "updated_at"])
     record(actor, Tag.ROLE_DELETED, role, at=at, permissions=role.permissions)

@@ -22,7 +22,7 @@ from django.utils.http import urlsafe_base64_encode
 from accounts.actors import Actor, accounts_of
 from accounts.audit import Tag, record
 from accounts.errors import Forbidden, NotAllowed
-from accounts.models import AccountBinding, OrganizationBinding, SpaceBinding, User
+from accounts.models import AccountBinding, OrganizationBinding, ProjectBinding, SpaceBinding, User
 from accounts.models.users import INVITATION_LIFETIME
 from accounts.roles import RoleName
 from accounts.standing import standing_of
@@ -142,7 +142,9 @@ def may_be_replaced(actor: Actor, user: User) -> bool:
     if user.is_staff or user.is_superuser or accounts_of(user) != [actor.require_account()]:
         return False
     role = AccountBinding.objects.select_related("permission__role").get(user=user).role
-    further = (table.objects.filter(user=user).exists() for table in (OrganizationBinding, SpaceBinding))
+    further = (
+        table.objects.filter(user=user).exists() for table in (OrganizationBinding, SpaceBinding, ProjectBinding)
+    )
     return role.name in INVITED_BY_MEMBERS and not any(further)
 
 

@@ -67,6 +67,20 @@ def body_of(request: HttpRequest) -> bytes:
         return b""
 
 
+def read_body(request: HttpRequest, *, most: int) -> None:
+    """Read a body that may be larger than Django reads by itself; ``request.body`` is there afterwards.
+
+    Raises:
+        RequestDataTooBig: it is larger still.
+    """
+    if hasattr(request, "_body"):
+        return
+    said = request.META.get("CONTENT_LENGTH") or "0"
+    if said.isdecimal() and int(said) > most:
+        raise RequestDataTooBig("The body is larger than this address reads.")
+    request._body = request.read()
+
+
 def _is_loopback(address: str) -> bool:
     try:
         return ipaddress.ip_address(address).is_loopback

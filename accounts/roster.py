@@ -17,13 +17,14 @@ from django.db.models.functions import Coalesce
 from accounts import invitations
 from accounts.actors import Actor
 from accounts.audit import Tag, history
-from accounts.bindings import bindings_readable_by
+from accounts.bindings import bindings_readable_by, project_bindings_readable_by
 from accounts.errors import NotFound
 from accounts.models import (
     Account,
     AccountBinding,
     Organization,
     OrganizationBinding,
+    ProjectBinding,
     Role,
     Space,
     SpaceBinding,
@@ -372,15 +373,20 @@ def roles_by_level(account: Account) -> dict[Level, list[Role]]:
 
 
 def with_holders(roles: QuerySet[Role]) -> QuerySet[Role]:
-    """Add to roles of spaces, as ``holders``, how often each is held."""
-    held = SpaceBinding.objects.filter(permission=OuterRef("permission")).order_by().values("permission")
-    return roles.annotate(holders=Coalesce(Subquery(held.annotate(count=Count("pk")).values("count")), 0))
+    """Add to roles of spaces, as ``holders``, how often each is held there and in projects."""
+    return roles.annotate(holders=_times(SpaceBinding) + _times(ProjectBinding))
 
 
 def holders(actor: Actor, role: Role) -> QuerySet[SpaceBinding]:
     """Return who holds a role in which space, as far as the actor may read that."""
     rows = bindings_readable_by(actor).filter(permission=role.permission_id)
     return rows.select_related("user", "content_object__organization")
+
+
+def project_holders(actor: Actor, role: Role) -> QuerySet[ProjectBinding]:
+    """Return who holds a role in which single project, newest first, as far as the actor may read that."""
+    rows = project_bindings_readable_by(actor).filter(permission=role.permission_id)
+    return rows.select_related("user", "content_object__space").order_by("-pk")
 
 
 def choices(
@@ -424,6 +430,11 @@ def inviters(account: Account, users: Iterable[User]) -> dict[int, str]:
     )
     last = events.order_by("target_id", "-pk").distinct("target_id").values_list("target_id", "actor_label")
     return {number: label.partition(" <")[0] for number, label in last if number is not None}
+
+
+def _times(table: type[SpaceBinding] | type[ProjectBinding]) -> Coalesce:
+    held = table._default_manager.filter(permission=OuterRef("permission")).order_by().values("permission")
+    return Coalesce(Subquery(held.annotate(count=Count("pk")).values("count")), 0)
 
 
 def _why_not(role: Role, scope: Scope, mine: Standing, member: Member | None) -> str:

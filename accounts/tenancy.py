@@ -10,7 +10,7 @@ from accounts.audit import Tag, record
 from accounts.bindings import bindings_within, described, grant, predefined
 from accounts.changes import change, clean_name, given, require_operator, save_new
 from accounts.errors import Conflict, Forbidden
-from accounts.models import Account, Organization, Space, User
+from accounts.models import Account, Organization, Project, Space, User
 from accounts.people import clean_email, set_first_password
 from accounts.permissions import require
 from accounts.roles import Level, RoleName
@@ -236,18 +236,18 @@ def consequences_of_deletion(scope: Organization | Space, *, at: datetime) -> Co
     return Consequences.gathered(deletion_considered.send(sender=type(scope), scope=scope, at=at))
 
 
-def _delete(actor: Actor, tag: Tag, scope: Organization | Space, at: datetime, **told: Any) -> None:
-    told |= _withdrawn_with(scope)
-    scope_leaving.send(sender=type(scope), actor=actor, scope=scope, at=at)
-    record(actor, tag, scope, at=at, **told)
-    scope.delete()
-
-
-def _withdrawn_with(scope: Organization | Space) -> dict[str, Any]:
-    """Name the roles that go with a scope, up to a number, and say how many there are beyond it."""
+def withdrawn_with(scope: Organization | Space | Project) -> dict[str, Any]:
+    """Name the roles that go with a scope when it is deleted, up to a number, and say how many there are beyond it."""
     named: list[dict[str, Any]] = []
     total = 0
     for rows in bindings_within(scope):
         named += [described(binding) for binding in rows[: _ROLES_NAMED - len(named)]]
         total += rows.count()
     return {"withdrawn": named} | ({"withdrawn_beyond": total - len(named)} if total > len(named) else {})
+
+
+def _delete(actor: Actor, tag: Tag, scope: Organization | Space, at: datetime, **told: Any) -> None:
+    told |= withdrawn_with(scope)
+    scope_leaving.send(sender=type(scope), actor=actor, scope=scope, at=at)
+    record(actor, tag, scope, at=at, **told)
+    scope.delete()

@@ -286,7 +286,7 @@ def _gist(event: AuditEvent, told: dict[str, str]) -> str:
     """Say roles and refusals in one line; everything else is told as facts."""
     if event.outcome == "REFUSED":
         return told["Refused"] if set(told) == {"Refused"} else ""
-    scope = next((value for name, value in told.items() if name in ("Account", "Organization", "Space")), "")
+    scope = next((value for name, value in told.items() if name in ("Account", "Organization", "Space", "Project")), "")
     if "Role" in told and len(told) == (2 if scope else 1):
         return f"{told['Role']} in “{scope}”" if scope else told["Role"]
     return told["Changed"] if set(told) == {"Changed"} else ""
@@ -340,7 +340,8 @@ def _withdrawn(roles: Any, beyond: int) -> Iterator[tuple[str, str]]:
 
 
 def _role(level: str, name: Any) -> str:
-    return _ROLE_LABELS.get((level, str(name)), str(name))
+    # Roles in projects are those of spaces.
+    return _ROLE_LABELS.get(("SPACE" if level == "PROJECT" else level, str(name)), str(name))
 
 
 def _word(name: str) -> str:

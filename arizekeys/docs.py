@@ -57,6 +57,9 @@ _TAGS = {
     "Organizations": "What an account is divided into, and who is in them.",
     "Spaces": "Where work happens: in an organization, open to all of it or private.",
     "Roles": "Sets of permissions: the predefined ones, and the account's own, which can be given in spaces.",
+    "Projects": "What spans and predictions are logged to.",
+    "Datasets": "Named examples in versions that follow one another.",
+    "Experiments": "What tasks made of datasets.",
     "Role bindings": "Which user has which role in which space.",
     "Audit logs": "What happened in the account: who did what, when, from where, and with which outcome.",
 }

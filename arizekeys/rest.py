@@ -92,7 +92,10 @@ class StrictJson(BaseParser):
         """
         try:
             value = json.loads(
-                stream.read().decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant
+                stream.read().decode("utf-8"),
+                object_pairs_hook=_without_duplicates,
+                parse_constant=_no_constant,
+                parse_float=_finite,
             )
         except _Duplicate as error:
             raise exceptions.ParseError(str(error)) from None
@@ -238,6 +241,13 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise _Duplicate("An object in the body has the same property twice.")
     return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):  # 1e999
+        raise ValueError("a number beyond all that can be kept")
+    return number
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -24,6 +24,7 @@ urlpatterns = [
     path("", include("apikeys.workflows.urls")),
     path("v2/", include("apikeys.rest.urls")),
     path("v2/", include("accounts.rest.urls")),
+    path("v2/", include("apikeys.workflows.rest.urls")),
     path("introspect", Introspection.as_view(), name="introspect"),
     path("v1/pandas_arrow", ingest.PandasArrow.as_view(), name="pandas-arrow"),
     path("v1/log", ingest.SingleRecord.as_view(), name="single-record"),

@@ -10,12 +10,14 @@ from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from accounts.actors import Actor, Door
-from accounts.bindings import predefined
+from accounts.bindings import level_of, predefined
 from accounts.models import (
     Account,
     AccountBinding,
     Organization,
     OrganizationBinding,
+    Project,
+    ProjectBinding,
     Role,
     Space,
     SpaceBinding,
@@ -60,6 +62,16 @@ class SpaceFactory(DjangoModelFactory[Space]):
     name = factory.Sequence(lambda n: f"space-{n}")
 
 
+class ProjectFactory(DjangoModelFactory[Project]):
+    """A project of traces that nothing restricts."""
+
+    class Meta:
+        model = Project
+
+    space = factory.SubFactory(SpaceFactory)
+    name = factory.Sequence(lambda n: f"project-{n}")
+
+
 class PersonFactory(DjangoModelFactory[User]):
     """A person who has joined and can sign in with ``PASSWORD``."""
 
@@ -76,10 +88,9 @@ class PersonFactory(DjangoModelFactory[User]):
         return User.objects.create_user(kwargs.pop("email"), kwargs.pop("password", PASSWORD), **kwargs)
 
 
-def bind(user: User, scope: Account | Organization | Space, role: RoleName | Role | str) -> Binding:
+def bind(user: User, scope: Account | Organization | Space | Project, role: RoleName | Role | str) -> Binding:
     """Bind a role without asking anybody: how things are when a test begins."""
-    level = {Account: Level.ACCOUNT, Organization: Level.ORGANIZATION, Space: Level.SPACE}[type(scope)]
-    row = role if isinstance(role, Role) else predefined(level, role)
+    row = role if isinstance(role, Role) else predefined(level_of(scope), role)
     binding: Binding
     if isinstance(scope, Account):
         binding = AccountBinding.objects.create(
@@ -90,6 +101,8 @@ def bind(user: User, scope: Account | Organization | Space, role: RoleName | Rol
         )
     elif isinstance(scope, Organization):
         binding = OrganizationBinding.objects.create(user=user, permission=row.permission, content_object=scope)
+    elif isinstance(scope, Project):
+        binding = ProjectBinding.objects.create(user=user, permission=row.permission, content_object=scope)
     else:
         binding = SpaceBinding.objects.create(user=user, permission=row.permission, content_object=scope)
     return binding

@@ -27,7 +27,7 @@ from apikeys.lifecycle import NewKey
 from arizekeys.docs import openapi
 from tests.addresses import ADDRESSES, METHODS, NAMED, Address
 from tests.cast import Cast
-from tests.factories import custom_role, later, service_key, user_key
+from tests.factories import ProjectFactory, custom_role, later, service_key, user_key
 
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse as Answer
@@ -176,6 +176,7 @@ def _ids_of(new: NewKey, space: Space, user: User) -> dict[str, str]:
     return {
         "role_id": encode_id("Role", custom_role(account, f"of {space}", "SPACE_READ").pk),
         "binding_id": encode_id("RoleBinding", SpaceBinding.objects.filter(content_object=space).latest("pk").pk),
+        "resource_id": encode_id("Project", ProjectFactory.create(space=space, restricted_at=new.key.created_at).pk),
         "api_key_id": new.key.wire_id,
         "key_id": new.key.wire_id,
         "space_id": encode_id("Space", space.pk),

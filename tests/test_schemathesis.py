@@ -28,11 +28,12 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from accounts.models import Space
 from accounts.paging import Page
 from accounts.rest.shapes import described_id
+from accounts.roles import RoleName
 from accounts.wire import encode_id
 from apikeys.authentication import FORM
 from arizekeys.docs import openapi
 from tests.cast import Cast, assemble
-from tests.factories import bind, custom_role, later, service_key, user_key
+from tests.factories import ProjectFactory, bind, custom_role, later, service_key, user_key
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -72,9 +73,9 @@ def _cursor(number: int) -> str:
     return Page([Space(pk=number)], None).cursors[0]
 
 
-for _kind in ("ApiKey", "Organization", "Role", "RoleBinding", "Space", "User"):
+for _kind in ("ApiKey", "Organization", "Project", "Role", "RoleBinding", "Space", "User"):
     schemathesis.openapi.format(described_id(_kind, "id")["format"], _ids(_kind))
-schemathesis.openapi.format("resource-id", _ids("Space"))
+schemathesis.openapi.format("resource-id", _ids("Space") | _ids("Project"))
 schemathesis.openapi.format("cursor", st.just("") | NUMBERS.map(_cursor))
 schemathesis.openapi.format("date-time", MOMENTS)
 
@@ -141,6 +142,9 @@ def world(db: None) -> Cast:
     cast = assemble()
     custom_role(cast.account, "Exporter", "DATASET_READ")
     bind(cast.bob, cast.production, custom_role(cast.account, "Viewer", "SPACE_READ"))
+    restricted = ProjectFactory.create(space=cast.production, restricted_at=later(days=-1))
+    bind(cast.bob, restricted, RoleName.MEMBER)
+    bind(cast.erin, ProjectFactory.create(space=cast.vision_lab), RoleName.READ_ONLY)
     user_key(cast.alice, cast.account, expires_at=later(days=1))
     for person in (cast.bob, cast.charlie):
         user_key(person, cast.account)

@@ -24,7 +24,7 @@ from django.utils.safestring import SafeString
 
 from accounts.actors import Actor
 from accounts.errors import DomainError
-from accounts.models import Account, AuditEvent, Organization, Space
+from accounts.models import Account, AuditEvent, Organization, Project, Space
 from accounts.recent import is_recent, to_confirmation
 from accounts.redaction import KEY_PATTERN
 
@@ -356,7 +356,9 @@ def linked(row: Model | None, text: str = "") -> SafeString | str:
 
 
 def full_name(row: Model) -> str:
-    """Return a name that tells rows of equal names apart: spaces and organizations with what they stand in."""
+    """Return a name that tells rows of equal names apart: projects, spaces and organizations with what is around."""
+    if isinstance(row, Project):
+        return f"{row.space.organization} / {row.space} / {row} ({row.space.organization.account})"
     if isinstance(row, Space):
         return f"{row.organization} / {row} ({row.organization.account})"
     return f"{row} ({row.account})" if isinstance(row, Organization) else str(row)

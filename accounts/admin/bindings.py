@@ -13,16 +13,26 @@ from django.utils.safestring import SafeString
 
 from accounts.actors import Actor
 from accounts.admin.base import FewRelated, OneOf, OperatorAdmin, VerbAdmin, VerbForm, bounded_count, counted, linked
-from accounts.bindings import bind_role, set_developer_access, unbind_role
+from accounts.bindings import bind_role, bindings_within, set_developer_access, unbind_role
 from accounts.errors import DomainError, NotAllowed
-from accounts.models import Account, AccountBinding, Organization, OrganizationBinding, Role, Space, SpaceBinding
+from accounts.models import (
+    Account,
+    AccountBinding,
+    Organization,
+    OrganizationBinding,
+    Project,
+    ProjectBinding,
+    Role,
+    Space,
+    SpaceBinding,
+)
 from accounts.models.bindings import Binding
 from accounts.people import consequences_of_removal, remove_person
 from accounts.permissions import account_of
 from accounts.roles import Level, RoleName
 
 B = TypeVar("B", bound=Binding)
-Scope = Account | Organization | Space
+Scope = Account | Organization | Space | Project
 
 _TABLES: dict[Level, type[Binding]] = {
     Level.ACCOUNT: AccountBinding,
@@ -152,6 +162,26 @@ class SpaceBindingForm(BindingForm[SpaceBinding]):
         fields = ("role",)
 
 
+class NewProjectBindingForm(NewBindingForm[ProjectBinding]):
+    """A role in a project."""
+
+    role = RoleField(Level.SPACE)
+
+    class Meta:
+        model = ProjectBinding
+        fields = ("user", "content_object", "role")
+
+
+class ProjectBindingForm(BindingForm[ProjectBinding]):
+    """Another role in a project."""
+
+    role = RoleField(Level.SPACE)
+
+    class Meta:
+        model = ProjectBinding
+        fields = ("role",)
+
+
 class PredefinedRole(OneOf):
     """Filters bindings by what they grant."""
 
@@ -219,13 +249,8 @@ class BindingAdmin(VerbAdmin[B]):
     def also_gone(self, binding: B) -> list[str]:
         """Name the roles that go together with this one."""
         scope: Scope = binding.content_object
-        same = type(binding)._default_manager.filter(user=binding.user, content_object=scope).exclude(pk=binding.pk)
-        gone: list[Binding] = list(same.select_related("user", "permission__role", "content_object"))
-        below = SpaceBinding.objects.none()
-        if isinstance(scope, Organization):
-            below = SpaceBinding.objects.filter(user=binding.user, content_object__organization=scope)
-        gone += below.select_related("user", "permission__role", "content_object")
-        return [str(one) for one in gone]
+        gone = [one for rows in bindings_within(scope) for one in rows.filter(user=binding.user)]
+        return [str(one) for one in gone if one != binding]
 
     @admin.display(description="who")
     def who(self, binding: B) -> SafeString | str:
@@ -264,15 +289,9 @@ class AccountBindingAdmin(BindingAdmin[AccountBinding]):
     def also_gone(self, binding: AccountBinding) -> list[str]:
         """Name what stops with the person, and what goes on."""
         user, account = binding.user, binding.content_object
-        organizations = OrganizationBinding.objects.filter(user=user, content_object__account=account)
-        spaces = SpaceBinding.objects.filter(user=user, content_object__organization__account=account)
-        below: list[Binding] = [
-            *organizations.select_related("user", "permission__role", "content_object"),
-            *spaces.select_related("user", "permission__role", "content_object"),
-        ]
         follows = consequences_of_removal(user, account, at=timezone.now())
         return [
-            *(str(one) for one in below),
+            *super().also_gone(binding),
             *(f"User key {name}: stops working" for name in follows.stops),
             *(f"Service key {name}: goes on working" for name in follows.goes_on),
         ]
@@ -328,6 +347,33 @@ class SpaceBindingAdmin(BindingAdmin[SpaceBinding]):
         return linked(binding.content_object.organization.account)
 
 
+@admin.register(ProjectBinding)
+class ProjectBindingAdmin(BindingAdmin[ProjectBinding]):
+    """Roles in single projects."""
+
+    add_form = NewProjectBindingForm
+    change_form = ProjectBindingForm
+    list_display = ("__str__", "who", "role_link", "where", "space_link", "account_link", "updated_at")
+    list_filter = (
+        PredefinedRole,
+        "user__kind",
+        ("content_object__space__organization__account", FewRelated),
+        ("content_object__space", FewRelated),
+    )
+    list_select_related = ("user", "permission__role", "content_object__space__organization__account")
+    shown = ("who", "role_link", "where", "space_link", "account_link", "created_at", "updated_at")
+
+    @admin.display(description="space")
+    def space_link(self, binding: ProjectBinding) -> SafeString | str:
+        """Link to the space."""
+        return linked(binding.content_object.space)
+
+    @admin.display(description="account")
+    def account_link(self, binding: ProjectBinding) -> SafeString | str:
+        """Link to the account."""
+        return linked(binding.content_object.space.organization.account)
+
+
 class Origin(admin.SimpleListFilter):
     """Filters roles by whose they are."""
 
@@ -362,6 +408,7 @@ class RoleAdmin(OperatorAdmin[Role]):
         "description",
         "account_link",
         "holders",
+        "project_holders",
         "permission_list",
         "created_at",
         "updated_at",
@@ -370,10 +417,12 @@ class RoleAdmin(OperatorAdmin[Role]):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Role]:
-        """Count who holds each role; it is bound at its own level only, so two of the three counts are nothing."""
+        """Count who holds each role; it is bound at its own level only, so most of the counts are nothing."""
         held = {"permission": OuterRef("permission")}
         counts = [bounded_count(table._default_manager.filter(**held)) for table in _TABLES.values()]
-        return super().get_queryset(request).annotate(holder_count=counts[0] + counts[1] + counts[2])
+        projects = bounded_count(ProjectBinding.objects.filter(**held))
+        holders = {"holder_count": counts[0] + counts[1] + counts[2], "project_holder_count": projects}
+        return super().get_queryset(request).annotate(**holders)
 
     @admin.display(description="account")
     def account_link(self, role: Role) -> SafeString | str:
@@ -389,6 +438,11 @@ class RoleAdmin(OperatorAdmin[Role]):
     def holders(self, role: Any) -> SafeString | str:
         """Link to who holds the role."""
         return counted(role.holder_count, _TABLES[Level(role.level)], permission__exact=role.permission_id)
+
+    @admin.display(description="held in projects by")
+    def project_holders(self, role: Any) -> SafeString | str:
+        """Link to who holds the role in a single project."""
+        return counted(role.project_holder_count, ProjectBinding, permission__exact=role.permission_id)
 
     @admin.display(description="permissions")
     def permission_list(self, role: Role) -> str:

@@ -29,6 +29,7 @@ from accounts.models import (
     AccountBinding,
     AuditEvent,
     OrganizationBinding,
+    ProjectBinding,
     Role,
     SpaceBinding,
     User,
@@ -300,9 +301,14 @@ class UserAdmin(VerbAdmin[User]):
     @admin.display(description="roles")
     def memberships(self, user: User) -> SafeString:
         """Link to everything the user is bound to."""
-        tables = (AccountBinding, OrganizationBinding, SpaceBinding)
+        tables = {
+            "in accounts": AccountBinding,
+            "in organizations": OrganizationBinding,
+            "in spaces": SpaceBinding,
+            "in projects": ProjectBinding,
+        }
         return format_html_join(
-            " · ", "{}", ((listed(f"in {str(t.level).lower()}s", t, user__exact=user.pk),) for t in tables)
+            " · ", "{}", ((listed(text, table, user__exact=user.pk),) for text, table in tables.items())
         )
 
     @admin.display(description="keys")

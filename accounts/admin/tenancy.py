@@ -1,19 +1,31 @@
-"""Accounts, organizations and spaces, created and changed through the verbs of ``accounts.tenancy``."""
+"""Accounts, organizations, spaces and projects, created and changed through verbs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from accounts.actors import Actor
-from accounts.admin.base import FewRelated, VerbAdmin, VerbForm, bounded_count, counted, keys, linked
-from accounts.models import Account, AccountBinding, Organization, OrganizationBinding, Space, SpaceBinding
+from accounts.admin.base import FewRelated, OperatorAdmin, VerbAdmin, VerbForm, bounded_count, counted, keys, linked
+from accounts.errors import DomainError
+from accounts.models import (
+    Account,
+    AccountBinding,
+    Organization,
+    OrganizationBinding,
+    Project,
+    ProjectBinding,
+    Space,
+    SpaceBinding,
+)
+from accounts.restrictions import restrict_project, unrestrict_project
 from accounts.tenancy import (
     change_account,
     change_account_limits,
@@ -268,7 +280,16 @@ class SpaceAdmin(VerbAdmin[Space]):
 
     add_form = NewSpaceForm
     change_form = SpaceForm
-    list_display = ("name", "organization_link", "account_link", "is_private", "people", "service_keys", "created_at")
+    list_display = (
+        "name",
+        "organization_link",
+        "account_link",
+        "is_private",
+        "people",
+        "service_keys",
+        "projects",
+        "created_at",
+    )
     list_filter = ("is_private", ("organization__account", FewRelated), ("organization", FewRelated))
     list_select_related = ("organization__account",)
     autocomplete_fields = ("organization",)
@@ -284,12 +305,13 @@ class SpaceAdmin(VerbAdmin[Space]):
         "account_link",
         "people",
         "service_keys",
+        "projects",
         "created_at",
         "trail",
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Space]:
-        """Count people and bots beside each space."""
+        """Count people, bots and projects beside each space."""
         bound = SpaceBinding.objects.filter(content_object=OuterRef("pk"))
         return (
             super()
@@ -298,6 +320,7 @@ class SpaceAdmin(VerbAdmin[Space]):
             .annotate(
                 person_count=bounded_count(bound.filter(user__kind="PERSON")),
                 bot_count=bounded_count(bound.filter(user__kind="BOT")),
+                project_count=bounded_count(Project.objects.filter(space=OuterRef("pk"))),
             )
         )
 
@@ -320,3 +343,72 @@ class SpaceAdmin(VerbAdmin[Space]):
     def service_keys(self, space: Any) -> SafeString | str:
         """Link to the bots bound to the space: one per service key."""
         return counted(space.bot_count, SpaceBinding, content_object__id__exact=space.pk, user__kind__exact="BOT")
+
+    @admin.display(description="projects")
+    def projects(self, space: Any) -> SafeString | str:
+        """Link to its projects."""
+        return counted(space.project_count, Project, space__id__exact=space.pk)
+
+
+@admin.register(Project)
+class ProjectAdmin(OperatorAdmin[Project]):
+    """What data is logged to. Projects come with their first data; here they are looked at and restricted."""
+
+    list_display = ("name", "kind", "space_link", "account_link", "restricted_at", "people", "updated_at")
+    list_filter = ("kind", ("space__organization__account", FewRelated), ("space", FewRelated))
+    search_fields = ("name", "space__name")
+    search_help_text = "Part of the project's or the space's name."
+    ordering = ("name", "pk")
+    actions = ("restrict", "unrestrict")
+    shown = (
+        "name",
+        "kind",
+        "space_link",
+        "account_link",
+        "restricted_at",
+        "people",
+        "last_writer",
+        "created_at",
+        "updated_at",
+        "trail",
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Project]:
+        """Count who is bound to each project itself."""
+        bound = ProjectBinding.objects.filter(content_object=OuterRef("pk"))
+        rows = super().get_queryset(request).select_related("space__organization__account")
+        return rows.annotate(bound_count=bounded_count(bound))
+
+    @admin.action(description="Restrict selected projects", permissions=["operate"])
+    def restrict(self, request: HttpRequest, queryset: QuerySet[Project]) -> None:
+        """Let only roles given in the projects themselves count there."""
+        self._each(request, queryset, restrict_project, "restricted: only roles given in the project itself count")
+
+    @admin.action(description="Lift the restriction of selected projects", permissions=["operate"])
+    def unrestrict(self, request: HttpRequest, queryset: QuerySet[Project]) -> None:
+        """Let roles from above count again."""
+        self._each(request, queryset, unrestrict_project, "no longer restricted: roles from above count again")
+
+    def _each(self, request: HttpRequest, projects: QuerySet[Project], verb: Callable[..., Project], done: str) -> None:
+        for project in projects.select_related("space__organization__account"):
+            actor = Actor.from_admin(request, project.space.organization.account)
+            try:
+                verb(actor, project, at=timezone.now())
+                self.message_user(request, f"{project} is {done}.", messages.SUCCESS)
+            except DomainError as refusal:
+                self.message_user(request, refusal.detail, messages.ERROR)
+
+    @admin.display(description="space")
+    def space_link(self, project: Project) -> SafeString | str:
+        """Link to the space."""
+        return linked(project.space)
+
+    @admin.display(description="account")
+    def account_link(self, project: Project) -> SafeString | str:
+        """Link to the account."""
+        return linked(project.space.organization.account)
+
+    @admin.display(description="roles given in it")
+    def people(self, project: Any) -> SafeString | str:
+        """Link to who is bound to the project itself."""
+        return counted(project.bound_count, ProjectBinding, content_object__id__exact=project.pk)

@@ -167,3 +167,7 @@ class ProjectBinding(Binding):
                 fields=["user", "permission", "content_object"], name="one_project_binding_per_role"
             ),
         )
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the row, past guardian's check: the permission of a role for spaces is one of spaces, not projects."""
+        models.Model.save(self, *args, **kwargs)

@@ -20,6 +20,7 @@ from rest_framework import serializers
 from accounts.rest.examples import IDS
 from accounts.rest.problems import BY_STATUS, PAGE
 from accounts.rest.shapes import Shape, WireId, described_id
+from accounts.wire import encode_id
 
 V = TypeVar("V", bound=Callable[..., Any])
 
@@ -98,6 +99,16 @@ class EndpointSchema(AutoSchema):
         for one in found.get("properties", {}).values():
             one.pop("readOnly", None)  # everything in an answer is
         return found
+
+    def _get_request_body(self, direction: Any = "request") -> Any:
+        """Return the description of a body; a DELETE that names many things has one, too."""
+        method = self.method
+        if method == "DELETE":
+            self.method = "POST"
+        try:
+            return super()._get_request_body(direction)  # type: ignore[no-untyped-call]
+        finally:
+            self.method = method
 
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         """Return the description of one method."""
@@ -207,7 +218,7 @@ def _id_in_path(name: str, type_name: str) -> OpenApiParameter:
         {"type": "string", "format": said["format"]},
         OpenApiParameter.PATH,
         description=said["description"],
-        examples=[OpenApiExample("An ID", value=IDS[type_name])],
+        examples=[OpenApiExample("An ID", value=IDS.get(type_name) or encode_id(type_name, 1))],
     )
 
 

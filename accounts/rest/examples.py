@@ -11,6 +11,7 @@ _NUMBERS = {
     "AuditEvent": 4711,
     "Organization": 1,
     "OrganizationMembership": 2,
+    "Project": 1,
     "Role": 13,
     "RoleBinding": 2,
     "Space": 1,
@@ -86,6 +87,11 @@ ROLE_BINDING = {
     "resource_id": IDS["Space"],
     "created_at": "2027-01-12T10:15:00Z",
     "updated_at": "2027-01-12T10:15:00Z",
+}
+RESTRICTION = {
+    "resource_type": "PROJECT",
+    "resource_id": IDS["Project"],
+    "created_at": "2027-01-12T10:30:00Z",
 }
 
 

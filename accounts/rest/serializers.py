@@ -1,4 +1,4 @@
-"""What travels about people, organizations, spaces, roles and bindings (contract rest-v2 §6 to §9)."""
+"""What travels about people, organizations, spaces, roles, bindings and restrictions (contract rest-v2 §6 to §10)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from accounts.changes import MAX_NAME
 from accounts.custom_roles import LETTERS, MAX_DESCRIPTION, wire_name_of
 from accounts.errors import Invalid
 from accounts.invitations import InviteMode, Status, status_of
-from accounts.models import AccountBinding, Role
+from accounts.models import AccountBinding, Project, ProjectBinding, Role, Space, SpaceBinding
 from accounts.people import clean_email
 from accounts.rest.role_objects import AccountRoleField, OrganizationRoleField, RoleOut, SpaceRoleField
 from accounts.rest.shapes import (
@@ -29,11 +29,14 @@ from accounts.rest.shapes import (
     Shape,
     Text,
     WireId,
+    described_id,
 )
 from accounts.vocabulary import Permission
+from accounts.wire import encode_id
 
-# What a binding can be on; projects come with the workflows that fill them.
+# What a binding can be on, and what clients know that a restriction can be on. Here it is projects.
 RESOURCE_TYPES = ("SPACE", "PROJECT")
+RESTRICTION_TYPES = ("PROJECT", "DASHBOARD", "PROMPT")
 _MAX_COLOR = 32
 _ROLE_NAME = (
     "Unique in the account. ASCII letters, digits, blanks, and - _ . , ( ) [ ] ' \" / : \\ & @ # $ % ! ? + = only; "
@@ -410,7 +413,7 @@ class CreateRoleBinding(Shape):
 
     role_id = WireId("Role", help_text="A role for spaces, predefined or custom.")
     user_id = WireId("User", help_text="Of a service key: its bot's.")
-    resource_type = OneOf(RESOURCE_TYPES, help_text="What the binding shall be on. There are no projects yet.")
+    resource_type = OneOf(RESOURCE_TYPES, help_text="What the binding shall be on.")
     resource_id = ResourceId(max_length=200, help_text="An ID of the stated type.")
 
 
@@ -421,24 +424,73 @@ class ChangeRoleBinding(Shape):
 
 
 class RoleBindingOut(serializers.Serializer[Any]):
-    """A role that a user has in a space."""
+    """A role that a user has in a space or a project."""
 
     id = IdOut("RoleBinding", source="pk")
     role_id = IdOut("Role", source="role.pk")
     user_id = IdOut("User")
     resource_type = serializers.SerializerMethodField(help_text="What the binding is on.")
-    resource_id = IdOut("Space", source="content_object_id")
+    resource_id = serializers.SerializerMethodField(help_text="The ID of what it is on: of a space, or of a project.")
     created_at = serializers.DateTimeField(help_text="When it was made.")
     updated_at = serializers.DateTimeField(help_text="When it was last changed.")
 
     @extend_schema_field(serializers.ChoiceField(RESOURCE_TYPES))
-    def get_resource_type(self, binding: object) -> str:
+    def get_resource_type(self, binding: SpaceBinding | ProjectBinding) -> str:
         """Return what the binding is on."""
-        return RESOURCE_TYPES[0]
+        return RESOURCE_TYPES[isinstance(binding, ProjectBinding)]
+
+    @extend_schema_field({"type": "string", "format": "resource-id"})
+    def get_resource_id(self, binding: SpaceBinding | ProjectBinding) -> str:
+        """Return the ID of that."""
+        kind = Project if isinstance(binding, ProjectBinding) else Space
+        return encode_id(kind.__name__, binding.content_object_id)
 
 
 class RoleBindingPage(serializers.Serializer[Any]):
     """One page of bindings."""
 
     role_bindings = RoleBindingOut(many=True, help_text="The bindings.")
+    pagination = Pagination(help_text="Whether there is more.")
+
+
+class RestrictionQuery(PageQuery):
+    """Which restrictions to list."""
+
+    resource_type = OneOf(
+        RESTRICTION_TYPES, required=False, help_text="Of this kind only. Dashboards and prompts are never restricted."
+    )
+
+
+class ProjectIdIn(Text):
+    """The ID of what shall be restricted."""
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """What the OpenAPI document says of it besides."""
+        return described_id("Project", str(self.field_name))
+
+
+class RestrictResource(Shape):
+    """What shall be restricted."""
+
+    resource_id = ProjectIdIn(max_length=200, help_text="The ID of a project.")
+
+
+class RestrictionOut(serializers.Serializer[Any]):
+    """A project in which only roles given in the project itself count."""
+
+    resource_type = serializers.SerializerMethodField(help_text="What is restricted.")
+    resource_id = IdOut("Project", source="pk")
+    created_at = serializers.DateTimeField(source="restricted_at", help_text="Since when.")
+
+    @extend_schema_field(serializers.ChoiceField(RESTRICTION_TYPES))
+    def get_resource_type(self, project: Project) -> str:
+        """Return what is restricted."""
+        return RESTRICTION_TYPES[0]
+
+
+class RestrictionPage(serializers.Serializer[Any]):
+    """One page of restrictions."""
+
+    resource_restrictions = RestrictionOut(many=True, help_text="The restrictions.")
     pagination = Pagination(help_text="Whether there is more.")

@@ -111,7 +111,8 @@ class Name(Text):
     @property
     def keywords(self) -> dict[str, Any]:
         """What the OpenAPI document says of it besides."""
-        return {"pattern": f"^{_PLAIN}*{_VISIBLE}{_PLAIN}*$"}
+        plain = _PLAIN_LINES if self.multiline else _PLAIN
+        return {"pattern": f"^{plain}*{_VISIBLE}{plain}*$"}
 
     def to_internal_value(self, data: Any) -> str:
         """Return the string as it came."""

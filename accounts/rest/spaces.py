@@ -7,9 +7,9 @@ from drf_spectacular.utils import OpenApiExample
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.bindings import bind_role, unbind_role
+from accounts.bindings import bind_role, is_bound_within, unbind_role
 from accounts.errors import NotFound
-from accounts.models import Organization, Space, SpaceBinding
+from accounts.models import Organization, Space
 from accounts.paging import paginate
 from accounts.people import find_bindable, find_member
 from accounts.permissions import find_seen, seen_by
@@ -189,8 +189,8 @@ class SpaceMember(Endpoint):
         id="remove_space_user",
         tag=_TAG,
         summary="Remove somebody from a space",
-        text="Predefined and custom roles both go. In a public space the role in the organization still counts. "
-        "No body.",
+        text="Predefined and custom roles both go, and those in the space's projects. In a public space the role in "
+        "the organization still counts. No body.",
         path=_PATH | {"user_id": "User"},
         success=(204, None),
         problems=(400, 401, 403, 404, 429),
@@ -200,7 +200,7 @@ class SpaceMember(Endpoint):
         number = path_id(user_id, "User")
         space = find_seen(self.actor, Space, path_id(space_id, "Space"))
         user = find_member(self.actor, number)
-        is_member = SpaceBinding.objects.filter(user=user, content_object=space).exists()
+        is_member = is_bound_within(user, space)
         unbind_role(self.actor, user=user, scope=space, at=timezone.now())
         if not is_member:
             raise NotFound("This user has no role of their own in the space.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from accounts.rest import audit, organizations, role_bindings, roles, spaces, users
+from accounts.rest import audit, organizations, restrictions, role_bindings, roles, spaces, users
 
 app_name = "accounts_rest"
 
@@ -35,4 +35,10 @@ urlpatterns = [
     path("roles/<str:role_id>", roles.RoleDetail.as_view(), name="role"),
     path("role-bindings", role_bindings.RoleBindingList.as_view(), name="role-bindings"),
     path("role-bindings/<str:binding_id>", role_bindings.RoleBindingDetail.as_view(), name="role-binding"),
+    path("resource-restrictions", restrictions.RestrictionList.as_view(), name="resource-restrictions"),
+    path(
+        "resource-restrictions/<str:resource_id>",
+        restrictions.RestrictionDetail.as_view(),
+        name="resource-restriction",
+    ),
 ]

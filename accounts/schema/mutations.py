@@ -8,10 +8,10 @@ from typing import TypeVar
 import strawberry
 
 from accounts.actors import Actor
-from accounts.bindings import unbind_role
+from accounts.bindings import is_bound_within, unbind_role
 from accounts.enrolment import Enrolment, enrol
 from accounts.errors import Invalid, NotFound
-from accounts.models import Organization, Role, Space, SpaceBinding, User
+from accounts.models import Organization, Role, Space, User
 from accounts.people import find_member, known_members
 from accounts.permissions import find_seen, seen_by
 from accounts.roles import Level
@@ -203,7 +203,8 @@ class AccountMutations:
         )
 
     @told(
-        "Take all of somebody's roles in a space away. In a public space their role in the organization still counts.",
+        "Take all of somebody's roles in a space and its projects away. In a public space their role in the "
+        "organization still counts.",
         access="Admins of the space and those above; not somebody whose role is above one's own.",
     )
     def remove_space_member(
@@ -213,7 +214,7 @@ class AccountMutations:
         actor = info.context.acting(info)
         space = _space(actor, input.space_id)
         user = find_member(actor, decode_id(input.user_id, "User", field="userId"))
-        is_member = SpaceBinding.objects.filter(user=user, content_object=space).exists()
+        is_member = is_bound_within(user, space)
         unbind_role(actor, user=user, scope=space, at=info.context.at)
         if not is_member:
             raise NotFound("This user has no role of their own in the space.")

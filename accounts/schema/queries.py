@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import strawberry
 
-from accounts.bindings import find_binding
+from accounts.bindings import find_binding, find_membership
 from accounts.custom_roles import find_role
 from accounts.errors import Invalid, NotFound
 from accounts.models import Organization, OrganizationBinding, Space
@@ -99,6 +99,6 @@ FINDERS: dict[str, Finder] = {
     "User": _user,
     "Role": lambda inquiry, number: Role(row=find_role(inquiry.actor, number)),
     "OrganizationMembership": _organization_membership,
-    "SpaceMembership": lambda inquiry, number: memberships([find_binding(inquiry.actor, number)])[0],
+    "SpaceMembership": lambda inquiry, number: memberships([find_membership(inquiry.actor, number)])[0],
     "RoleBinding": _role_binding,
 }

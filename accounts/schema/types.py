@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from typing import TypeAlias, TypeVar
 
 import strawberry
 from strawberry import Private
@@ -35,6 +36,7 @@ from accounts.schema.relay import (
 from accounts.schema.words import (
     AccountOrganizationRole,
     AccountRole,
+    ResourceType,
     SpaceMemberRole,
     UserStatus,
     UserType,
@@ -42,6 +44,9 @@ from accounts.schema.words import (
     space_role,
 )
 from accounts.wire import encode_id
+
+Binding: TypeAlias = models.SpaceBinding | models.ProjectBinding
+B = TypeVar("B", bound=Binding)
 
 SEARCH = "`search` narrows the list to what has the text in its name; the whole name comes first, case does not count."
 PEOPLE_SEARCH = "`search` looks for the text in names and e-mail addresses; case does not count."
@@ -413,12 +418,14 @@ class SpaceMembership(Node):
         return _space_of(info.context, self.row, self.peers)
 
 
-@strawberry.type(description="A role that somebody was given in a space, as the REST API's role bindings have it.")
+@strawberry.type(
+    description="A role that somebody was given in a space or a project, as the REST API's role bindings have it."
+)
 class RoleBinding(Node):
-    """The same binding under its other id."""
+    """The same binding under its other id, or one in a project."""
 
-    row: Private[models.SpaceBinding]
-    peers: Private[Peers[models.SpaceBinding]]
+    row: Private[Binding]
+    peers: Private[Peers[Binding]]
 
     @property
     def wire_id(self) -> str:
@@ -435,7 +442,18 @@ class RoleBinding(Node):
         """Return who has the role."""
         return _user_of(info.context, self.row, self.peers)
 
-    @told("Where.", access="SPACE_READ there; null otherwise.")
+    @told("Whether it is on a space or on a project.")
+    def resource_type(self) -> ResourceType:
+        """Return what it is on."""
+        return ResourceType.project if isinstance(self.row, models.ProjectBinding) else ResourceType.space
+
+    @told("The ID of the space or the project.")
+    def resource_id(self) -> strawberry.ID:
+        """Return the ID of what it is on."""
+        kind = models.Project if isinstance(self.row, models.ProjectBinding) else models.Space
+        return strawberry.ID(encode_id(kind.__name__, self.row.content_object_id))
+
+    @told("The space, or the one that the project is in.", access="SPACE_READ there; null otherwise.")
     def space(self, info: Info) -> Space | None:
         """Return the space."""
         return _space_of(info.context, self.row, self.peers)
@@ -568,14 +586,20 @@ def memberships(rows: Iterable[models.SpaceBinding]) -> list[SpaceMembership]:
     return [SpaceMembership(row=row, peers=peers) for row in peers.rows]
 
 
-def _user_of(inquiry: Inquiry, row: models.SpaceBinding, peers: Peers[models.SpaceBinding]) -> User | None:
+def _user_of(inquiry: Inquiry, row: B, peers: Peers[B]) -> User | None:
     return peers.ask("users", lambda rows: users_of(inquiry, [one.user_id for one in rows])).get(row.user_id)
 
 
-def _space_of(inquiry: Inquiry, row: models.SpaceBinding, peers: Peers[models.SpaceBinding]) -> Space | None:
-    return peers.ask("spaces", lambda rows: spaces_of(inquiry, [one.content_object_id for one in rows])).get(
-        row.content_object_id
-    )
+def _space_of(inquiry: Inquiry, row: B, peers: Peers[B]) -> Space | None:
+    found = peers.ask("spaces", lambda rows: spaces_of(inquiry, [_space_number(one) for one in rows]))
+    return found.get(_space_number(row))
+
+
+def _space_number(row: Binding) -> int:
+    if isinstance(row, models.ProjectBinding):
+        number: int = row.content_object.space_id
+        return number
+    return row.content_object_id
 
 
 def spaces_of(inquiry: Inquiry, numbers: Iterable[int]) -> dict[int, Space]:

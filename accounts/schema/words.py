@@ -42,6 +42,14 @@ class SpaceMemberRole(Enum):
 strawberry.enum(Through, name="Access", description="What access to a space or an organization comes from.")
 
 
+@strawberry.enum(description="What a role can be given in besides organizations.")
+class ResourceType(Enum):
+    """What a role binding is on."""
+
+    space = "SPACE"
+    project = "PROJECT"
+
+
 @strawberry.enum(description="A person, or the bot of a service key.")
 class UserType(Enum):
     """What stands behind a user."""

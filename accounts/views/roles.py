@@ -135,6 +135,7 @@ def show(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
         "against": against,
         "difference": difference(role.permissions, against.permissions) if against else None,
         "holders": held.items if in_spaces else [],
+        "in_projects": list(roster.project_holders(actor, role)[:_HOLDERS]) if in_spaces else [],
         "uses": uses(role) if in_spaces else 0,
         "in_spaces": in_spaces,
         "may_create": _may(actor, Permission.ROLE_CREATE),
@@ -169,7 +170,10 @@ def delete(request: HttpRequest, actor: Actor, wire_id: str) -> HttpResponse:
         "section": "roles",
         "role": role,
         "uses": uses(role),
-        "holders": list(roster.holders(actor, role).order_by("-pk")[:_HOLDERS]),
+        "holders": [
+            *roster.holders(actor, role).order_by("-pk")[:_HOLDERS],
+            *roster.project_holders(actor, role)[:_HOLDERS],
+        ],
         "error": error,
         "close_url": _url("role", wire_id),
     }

@@ -84,9 +84,16 @@ def find_or_create(actor: Actor, space: Space, *, name: str, kind: ProjectKind |
     Raises:
         What :func:`find_for_upload` raises.
     """
-    return find_for_upload(actor, space, name=name, kind=kind) or _find_or_create(
-        actor, space, name=name, kind=kind, at=at
-    )
+    found = find_for_upload(actor, space, name=name, kind=kind)
+    if found is not None:
+        return found
+    try:
+        return create_project(actor, space, name=name, kind=kind, at=at)
+    except Conflict:  # somebody else was first
+        found = find_for_upload(actor, space, name=name, kind=kind)
+        if found is None:
+            raise
+        return found
 
 
 @verb(Tag.PROJECT_CREATED)
@@ -135,14 +142,6 @@ def delete_project(actor: Actor, project: Project, *, at: datetime) -> None:
     record(actor, Tag.PROJECT_DELETED, project, at=at, space=project.space.name)
     project.delete()
     Table.objects.filter(pk__in=tables).delete()
-
-
-@verb(Tag.PROJECT_CREATED)
-def _find_or_create(actor: Actor, space: Space, *, name: str, kind: ProjectKind | str, at: datetime) -> Project:
-    # Asked once more, alone in the account: somebody else may have been first.
-    return find_for_upload(actor, space, name=name, kind=kind) or create_project(
-        actor, space, name=name, kind=kind, at=at
-    )
 
 
 def _of_name(space: Space, name: str) -> Project | None:

@@ -59,11 +59,15 @@ def limits() -> Limits:
 
 @dataclass(frozen=True)
 class Reading:
-    """A stored table: its schema as it came, how many rows it has, and its batches, to be gone through once."""
+    """A stored table: its schema as it came, how many rows it has, and its batches, to be gone through once.
+
+    ``start`` is how many rows lie before the first batch: none, unless those were not asked for.
+    """
 
     schema: pa.Schema
     rows: int
     batches: Iterator[pa.RecordBatch]
+    start: int = 0
 
     def table(self) -> pa.Table:
         """Return all of it at once, for where it is known to be small."""
@@ -132,8 +136,10 @@ def drafted(stream: Stream) -> Iterator[Draft]:
         os.close(file)
 
 
-def read(table: Table, columns: Iterable[str] | None = None, *, batch_rows: int = READ_ROWS) -> Reading:
+def read(table: Table, columns: Iterable[str] | None = None, *, batch_rows: int = READ_ROWS, after: int = 0) -> Reading:
     """Return a table's rows, all columns or some, in the order of the file.
+
+    Most of the first ``after`` rows are left out without being read.
 
     Raises:
         StorageFailed: its file cannot be read.
@@ -144,7 +150,8 @@ def read(table: Table, columns: Iterable[str] | None = None, *, batch_rows: int 
     wanted = None if columns is None else set(columns)
     if wanted is not None:
         schema = pa.schema([field for field in schema if field.name in wanted], schema.metadata)
-    return Reading(schema, table.rows, _read(file, schema, batch_rows))
+    groups, start = _groups_behind(file, after)
+    return Reading(schema, table.rows, _read(file, schema, batch_rows, groups), start)
 
 
 def on_deleted(instance: Table, **_: Any) -> None:
@@ -311,10 +318,18 @@ def _categories_of(file: pq.ParquetFile) -> dict[str, Any]:
     return {name: table.column(name).chunk(0).flatten() for name in table.column_names}
 
 
-def _read(file: pq.ParquetFile, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
+def _groups_behind(file: pq.ParquetFile, after: int) -> tuple[list[int], int]:
+    """Return the groups of rows that do not end before a place, and how many rows lie before the first of them."""
+    start, groups = 0, list(range(file.metadata.num_row_groups))
+    while groups and start + file.metadata.row_group(groups[0]).num_rows <= after:
+        start += file.metadata.row_group(groups.pop(0)).num_rows
+    return groups, start
+
+
+def _read(file: pq.ParquetFile, schema: pa.Schema, batch_rows: int, groups: list[int]) -> Iterator[pa.RecordBatch]:
     categories = _categories_of(file)
     with file:
-        batches = file.iter_batches(batch_rows, columns=schema.names, use_threads=False)
+        batches = file.iter_batches(batch_rows, row_groups=groups, columns=schema.names, use_threads=False)
         while True:
             with _storage():
                 batch = next(batches, None)

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.models import Group
 from django.contrib.auth.models import Permission as AuthPermission
 from django.core import mail
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.admin.people import PasswordForm
 from accounts.audit import Tag
@@ -23,6 +25,8 @@ from accounts.models import (
     AuditEvent,
     Organization,
     OrganizationBinding,
+    Project,
+    ProjectBinding,
     Role,
     Space,
     SpaceBinding,
@@ -31,7 +35,7 @@ from accounts.models import (
 from accounts.roles import Level, RoleName
 from apikeys.models import ApiKey
 from tests.cast import Cast
-from tests.factories import PASSWORD, PersonFactory, bind, custom_role, service_key, user_key
+from tests.factories import PASSWORD, PersonFactory, ProjectFactory, bind, custom_role, service_key, user_key
 
 pytestmark = pytest.mark.django_db
 
@@ -471,6 +475,44 @@ def test_role_is_granted_changed_and_withdrawn(desk: Client, cast: Cast) -> None
     assert _latest(Tag.ROLE_WITHDRAWN).details["scope"] == "vision-lab"
 
 
+def test_role_in_a_project_is_granted_changed_and_withdrawn(desk: Client, cast: Cast) -> None:
+    project = ProjectFactory.create(space=cast.production, name="payroll", restricted_at=timezone.now())
+    _send(
+        desk,
+        _page(ProjectBinding, "add"),
+        user=cast.bob.pk,
+        content_object=project.pk,
+        role=_role(Level.SPACE, RoleName.READ_ONLY),
+    )
+    assert _latest(Tag.ROLE_GRANTED).details["scope"] == "payroll"
+
+    binding = ProjectBinding.objects.get(user=cast.bob, content_object=project)
+    _send(desk, _page(ProjectBinding, "change", binding.pk), role=_role(Level.SPACE, RoleName.MEMBER))
+    assert ProjectBinding.objects.get(pk=binding.pk).role.name == "MEMBER"
+    assert "payroll" in desk.get(_page(ProjectBinding, "changelist"), {"q": "pay"}).content.decode()
+
+    _send(desk, _page(ProjectBinding, "delete", binding.pk), post="yes")
+    assert not ProjectBinding.objects.exists()
+    assert _latest(Tag.ROLE_WITHDRAWN).details["scope"] == "payroll"
+
+
+def test_projects_are_restricted_and_freed_from_their_list_and_each_is_answered(desk: Client, cast: Cast) -> None:
+    projects = ProjectFactory.create_batch(2, space=cast.production)
+    chosen = {ACTION_CHECKBOX_NAME: [project.pk for project in projects]}
+    listed = _page(Project, "changelist")
+
+    said = desk.post(listed, {"action": "restrict"} | chosen, follow=True).content.decode()
+
+    assert said.count("is restricted: only roles given in the project itself count") == 2
+    assert not Project.objects.filter(restricted_at=None).exists()
+    assert _latest(Tag.PROJECT_RESTRICTED).target_id in chosen[ACTION_CHECKBOX_NAME]
+    Project.objects.filter(pk=projects[0].pk).update(restricted_at=None)
+    said = desk.post(listed, {"action": "unrestrict"} | chosen, follow=True).content.decode()
+    assert (said.count("is not restricted."), said.count("no longer restricted")) == (1, 1)
+    assert not Project.objects.exclude(restricted_at=None).exists()
+    assert "Restricted a project" in desk.get(_page(AuditEvent, "changelist")).content.decode()
+
+
 def test_grant_against_the_rules_is_said_in_the_form(desk: Client, cast: Cast) -> None:
     said = _refused(
         desk,
@@ -485,11 +527,13 @@ def test_grant_against_the_rules_is_said_in_the_form(desk: Client, cast: Cast) -
 
 def test_withdrawing_from_an_organization_names_the_spaces_below(desk: Client, cast: Cast) -> None:
     binding = OrganizationBinding.objects.get(user=cast.bob, content_object=cast.fraud)
+    bind(cast.bob, ProjectFactory.create(space=cast.staging, name="churn"), RoleName.READ_ONLY)
     address = _page(OrganizationBinding, "delete", binding.pk)
 
     text = desk.get(address).content.decode()
     assert "Member · production" in text
     assert "Member · staging" in text
+    assert "Read-Only Member · churn" in text
 
     _send(desk, address, post="yes")
     assert not SpaceBinding.objects.filter(user=cast.bob).exists()

@@ -254,12 +254,12 @@ def _held(user: User, space: Space) -> set[str]:
 def test_a_new_binding_stands_beside_one_of_the_other_kind_and_never_in_place_of_its_own(cast: Cast) -> None:
     alice, exporter = cast.actor(cast.alice), _exporter(cast)
 
-    bind_new(alice, user=cast.charlie, role=exporter, space=cast.production, at=timezone.now())
+    bind_new(alice, user=cast.charlie, role=exporter, scope=cast.production, at=timezone.now())
 
     assert _held(cast.charlie, cast.production) == {"READ_ONLY", "exporter"}
     for role in (predefined(Level.SPACE, RoleName.MEMBER), custom_role(cast.account, "other", "DATASET_READ")):
         with pytest.raises(Conflict):
-            bind_new(alice, user=cast.charlie, role=role, space=cast.production, at=timezone.now())
+            bind_new(alice, user=cast.charlie, role=role, scope=cast.production, at=timezone.now())
 
 
 def test_a_binding_keeps_its_number_when_its_role_changes(cast: Cast) -> None:
@@ -274,7 +274,7 @@ def test_a_binding_keeps_its_number_when_its_role_changes(cast: Cast) -> None:
 
 def test_a_binding_cannot_take_a_role_of_a_kind_that_is_there_already(cast: Cast) -> None:
     alice = cast.actor(cast.alice)
-    custom = bind_new(alice, user=cast.charlie, role=_exporter(cast), space=cast.production, at=timezone.now())
+    custom = bind_new(alice, user=cast.charlie, role=_exporter(cast), scope=cast.production, at=timezone.now())
 
     with pytest.raises(Conflict):
         change_binding(alice, custom, role=predefined(Level.SPACE, RoleName.MEMBER), at=timezone.now())
@@ -282,7 +282,7 @@ def test_a_binding_cannot_take_a_role_of_a_kind_that_is_there_already(cast: Cast
 
 def test_one_binding_is_withdrawn_and_the_other_stays(cast: Cast) -> None:
     alice = cast.actor(cast.alice)
-    custom = bind_new(alice, user=cast.charlie, role=_exporter(cast), space=cast.production, at=timezone.now())
+    custom = bind_new(alice, user=cast.charlie, role=_exporter(cast), scope=cast.production, at=timezone.now())
 
     delete_binding(alice, custom, at=timezone.now())
 
@@ -299,7 +299,7 @@ def test_a_member_of_the_space_changes_nobody_s_binding(cast: Cast) -> None:
     with pytest.raises(Forbidden):
         delete_binding(bob, binding, at=timezone.now())
     with pytest.raises(Forbidden):
-        bind_new(bob, user=cast.charlie, role=_exporter(cast), space=cast.production, at=timezone.now())
+        bind_new(bob, user=cast.charlie, role=_exporter(cast), scope=cast.production, at=timezone.now())
 
 
 def test_holding_the_permission_is_enough_for_custom_roles_and_not_for_predefined_ones(cast: Cast) -> None:
@@ -307,7 +307,7 @@ def test_holding_the_permission_is_enough_for_custom_roles_and_not_for_predefine
     bind(cast.charlie, cast.production, binder)
     charlie, exporter = cast.actor(cast.charlie), _exporter(cast)
 
-    made = bind_new(charlie, user=cast.bob, role=exporter, space=cast.production, at=timezone.now())
+    made = bind_new(charlie, user=cast.bob, role=exporter, scope=cast.production, at=timezone.now())
 
     delete_binding(charlie, made, at=timezone.now())
     with pytest.raises(Forbidden):
@@ -315,7 +315,7 @@ def test_holding_the_permission_is_enough_for_custom_roles_and_not_for_predefine
             charlie,
             user=cast.erin,
             role=predefined(Level.SPACE, RoleName.READ_ONLY),
-            space=cast.production,
+            scope=cast.production,
             at=timezone.now(),
         )
 

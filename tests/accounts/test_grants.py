@@ -28,7 +28,7 @@ from accounts.roles import Level, RoleName
 from accounts.tenancy import change_space
 from arizekeys import local
 from tests.cast import Cast, assemble
-from tests.factories import service_key, user_key
+from tests.factories import ProjectFactory, service_key, user_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -152,6 +152,9 @@ def test_ordinary_work_goes_on_under_that_role(cast_served: Cast) -> None:
 
     new = service_key(cast.bob, cast.production, name="nightly")
     bind_role(alice, user=cast.bob, role=predefined(Level.SPACE, RoleName.ADMIN), scope=cast.production, at=at)
+    # Its number comes from another table's sequence.
+    project = ProjectFactory.create(space=cast.production)
+    bind_role(alice, user=cast.bob, role=predefined(Level.SPACE, RoleName.ADMIN), scope=project, at=at)
     change_space(alice, cast.production, name="live", at=at)
     with pytest.raises(Forbidden):
         change_space(cast.actor(cast.charlie), cast.production, name="mine", at=at)
@@ -162,6 +165,7 @@ def test_ordinary_work_goes_on_under_that_role(cast_served: Cast) -> None:
     assert tags >= {
         (Tag.KEY_CREATED, "SUCCEEDED"),
         (Tag.ROLE_CHANGED, "SUCCEEDED"),
+        (Tag.ROLE_GRANTED, "SUCCEEDED"),
         (Tag.SPACE_CHANGED, "SUCCEEDED"),
         (Tag.SPACE_CHANGED, "REFUSED"),
         (Tag.PERSON_REMOVED, "SUCCEEDED"),

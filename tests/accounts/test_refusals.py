@@ -131,7 +131,7 @@ def test_a_verb_within_a_verb_is_refused_once_and_that_is_kept(cast: Cast) -> No
     stronger = custom_role(cast.account, "stronger", "ROLE_BINDING_CREATE", "SPACE_READ", "SPACE_DELETE")
 
     with pytest.raises(Escalation):
-        bind_new(cast.actor(cast.charlie), user=cast.bob, role=stronger, space=cast.staging, at=timezone.now())
+        bind_new(cast.actor(cast.charlie), user=cast.bob, role=stronger, scope=cast.staging, at=timezone.now())
 
     assert [(event.tag, event.actor_id) for event in refused()] == [(Tag.ROLE_GRANTED, cast.charlie.pk)]
 

@@ -31,6 +31,7 @@ from tests.factories import (
     PASSWORD,
     OrganizationFactory,
     PersonFactory,
+    ProjectFactory,
     SpaceFactory,
     bind,
     custom_role,
@@ -241,6 +242,28 @@ def test_other_ids_lead_to_what_the_caller_may_read(crowd: Cast) -> None:
         found = asker(stranger).data(text, **ids)
         assert (found["space"], found["organization"]) == (None, None)
     assert asker(crowd.mallory).data(text, **ids)["account"] is None
+
+
+def test_a_role_in_a_project_says_where_it_is_and_is_no_membership_of_the_space(crowd: Cast) -> None:
+    project = ProjectFactory.create(space=crowd.production)
+    number = bind(crowd.bob, project, RoleName.READ_ONLY).pk
+    in_space = SpaceBinding.objects.get(user=crowd.bob, content_object=crowd.production).pk
+    text = """query($id: ID!) { node(id: $id) {
+      ... on RoleBinding { resourceType resourceId role { name } user { name } space { name } } } }"""
+    who = asker(crowd.charlie)
+
+    found, beside = (who.data(text, id=encode_id("RoleBinding", one))["node"] for one in (number, in_space))
+
+    assert found == {
+        "resourceType": "project",
+        "resourceId": encode_id("Model", project.pk),
+        "role": {"name": "Space Read-Only Member"},
+        "user": {"name": "Bob Baker"},
+        "space": {"name": "production"},
+    }
+    assert (beside["resourceType"], beside["resourceId"]) == ("space", encode_id("Space", crowd.production.pk))
+    assert who.data(text, id=encode_id("SpaceMembership", number))["node"] is None
+    assert asker(crowd.erin).data(text, id=encode_id("RoleBinding", number))["node"] is None
 
 
 @pytest.mark.parametrize(

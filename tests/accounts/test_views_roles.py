@@ -20,7 +20,7 @@ from accounts.roster import value_of
 from accounts.vocabulary import Permission
 from accounts.wire import encode_id
 from tests.cast import Cast
-from tests.factories import PersonFactory, SpaceFactory, bind, custom_role
+from tests.factories import PersonFactory, ProjectFactory, SpaceFactory, bind, custom_role
 
 pytestmark = pytest.mark.django_db
 
@@ -313,9 +313,23 @@ def test_deleting_asks_and_a_role_in_use_is_refused_with_its_holders(cast: Cast)
     assert "Bob Baker" in asked
     assert "Delete Role" not in asked
     assert refused.status_code == 409
-    assert "Withdraw it in every space first" in body(refused)
+    assert "Withdraw it in every space and project first" in body(refused)
     assert gone["Location"] == ROLES
     assert {role.name for role in Role.objects.filter(account=cast.account, deleted_at=None)} == {"Used"}
+
+
+def test_a_role_held_in_a_project_alone_is_in_use_and_its_pages_say_where(cast: Cast) -> None:
+    role = custom_role(cast.account, "Used", "TAG_READ")
+    bind(cast.bob, ProjectFactory.create(space=cast.production, name="fraud-model"), role)
+    client = signed_in(cast.alice)
+
+    shown, asked = body(client.get(page_of(role))), body(client.get(page_of(role, "delete/")))
+
+    assert "In no space that you see, but in single projects" in shown
+    assert "in the project <bdi>fraud-model</bdi> of <bdi>production</bdi>" in shown
+    assert "in <bdi>fraud-model</bdi>" in asked
+    assert client.post(page_of(role, "delete/")).status_code == 409
+    assert "1 time" in body(client.get(ROLES))
 
 
 def test_an_old_sign_in_is_confirmed_first(cast: Cast) -> None:

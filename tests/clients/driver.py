@@ -16,7 +16,9 @@ from importlib import import_module
 from typing import Any
 
 # The SDK's parts that an administrator uses; what they take is defined beside them.
-RESOURCES = ("api_keys", "users", "organizations", "spaces", "roles", "role_bindings", "audit_logs")
+RESOURCES = (
+    *("api_keys", "users", "organizations", "spaces", "roles", "role_bindings", "resource_restrictions", "audit_logs"),
+)
 
 Step = dict[str, Any]
 

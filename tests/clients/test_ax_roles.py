@@ -1,15 +1,15 @@
-"""``ax roles`` and ``ax role-bindings``, run for real: contract rest-v2 §9."""
+"""``ax roles``, ``role-bindings`` and ``resource-restrictions``, run for real: contract rest-v2 §9 and §10."""
 
 from __future__ import annotations
 
 import pytest
 
-from accounts.models import Role, SpaceBinding
+from accounts.models import Project, Role, SpaceBinding
 from accounts.roles import Level
 from accounts.wire import encode_id
 from tests.cast import Cast
 from tests.clients.commands import Ax
-from tests.factories import SpaceFactory
+from tests.factories import ProjectFactory, SpaceFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -86,3 +86,22 @@ def test_every_command_of_role_bindings(cast: Cast, ax: Ax, alices: str, bobs: s
     assert ("Role binding not deleted" in kept.err, "deleted successfully" in deleted.err) == (True, True)
     assert ax(bobs, "spaces", "get", place).code == 4
     assert ax.left_out("role-bindings") == {}
+
+
+def test_every_command_of_resource_restrictions(cast: Cast, ax: Ax, alices: str, bobs: str) -> None:
+    ids = [encode_id("Project", ProjectFactory.create(space=cast.production).pk) for _ in range(2)]
+    assert "403 Forbidden" in ax(bobs, "resource-restrictions", "restrict", "--resource-id", ids[0]).err
+
+    made = [ax(alices, "resource-restrictions", "restrict", "--resource-id", one).json for one in ids]
+
+    assert [(one["resource_type"], one["resource_id"]) for one in made] == [("PROJECT", one) for one in ids]
+    page = ax(alices, "resource-restrictions", "list", "--resource-type", "PROJECT", "--limit", "1").json
+    rest = ax(alices, "resource-restrictions", "list", "--cursor", page["pagination"]["next_cursor"]).json
+    assert page["resource_restrictions"] + rest["resource_restrictions"] == made
+
+    kept = ax(alices, "resource-restrictions", "unrestrict", "--resource-id", ids[0], typed="n\n")
+    freed = ax(alices, "resource-restrictions", "unrestrict", "--resource-id", ids[0], "--force")
+
+    assert ("Resource not unrestricted" in kept.err, "unrestricted successfully" in freed.err) == (True, True)
+    assert Project.objects.filter(restricted_at=None).count() == 1
+    assert ax.left_out("resource-restrictions") == {}

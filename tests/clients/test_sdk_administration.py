@@ -18,6 +18,8 @@ from accounts.models import (
     AuditEvent,
     Organization,
     OrganizationBinding,
+    Project,
+    ProjectBinding,
     Role,
     Space,
     SpaceBinding,
@@ -28,11 +30,11 @@ from accounts.wire import encode_id
 from apikeys.models import ApiKey
 from tests.cast import Cast
 from tests.clients.libraries import Call, Outcome
-from tests.factories import SpaceFactory, bind, custom_role, later, service_key, user_key
+from tests.factories import ProjectFactory, SpaceFactory, bind, custom_role, later, service_key, user_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-Row = User | Organization | Space | Role
+Row = User | Organization | Space | Project | Role
 
 
 def _id(row: Row) -> str:
@@ -324,6 +326,53 @@ def test_every_method_of_role_bindings(cast: Cast, sdk: Call, alices: str) -> No
     assert sdk(alices, "role_bindings.get", binding_id=made["id"]).kind == "NotFoundException"
     assert not SpaceBinding.objects.filter(user=bot).exclude(permission__role__account=None).exists()
     assert sdk.left_out(r"role_bindings\..*") == {}
+
+
+def test_role_bindings_on_a_project(cast: Cast, sdk: Call, alices: str, bobs: str) -> None:
+    project = ProjectFactory.create(space=cast.production, restricted_at=timezone.now())
+    reader, writer = (custom_role(cast.account, name, "PROJECT_READ") for name in ("Reader", "Writer"))
+    wanted = {"user_id": _id(cast.bob), "resource_type": "PROJECT", "resource_id": _id(project)}
+    assert sdk(bobs, "role_bindings.create", role_id=_id(reader), **wanted).kind == "ForbiddenException"
+
+    made = sdk(alices, "role_bindings.create", role_id=_id(reader), **wanted).ok()
+
+    binding = ProjectBinding.objects.get(user=cast.bob, content_object=project)
+    assert made["id"] == encode_id("RoleBinding", binding.pk)
+    assert {name: made[name] for name in wanted} == wanted
+    assert sdk(alices, "role_bindings.create", role_id=_id(writer), **wanted).kind == "ConflictException"
+    assert _everything(sdk, alices, "role_bindings.list", resource_type="PROJECT") == [made]
+    assert _everything(sdk, bobs, "role_bindings.list", resource_type="PROJECT") == []  # he reads the project, no more
+    assert sdk(alices, "role_bindings.get", binding_id=made["id"]).ok() == made
+    changed = sdk(alices, "role_bindings.update", binding_id=made["id"], role_id=_id(writer)).ok()
+    assert (changed["id"], changed["role_id"]) == (made["id"], _id(writer))
+    assert sdk(alices, "role_bindings.delete", binding_id=made["id"]).ok() is None
+    assert not ProjectBinding.objects.exists()
+
+
+def test_every_method_of_resource_restrictions(cast: Cast, sdk: Call, alices: str, bobs: str) -> None:
+    one, other = (ProjectFactory.create(space=cast.production) for _ in range(2))
+    assert sdk(alices, "resource_restrictions.unrestrict", resource_id=_id(one)).kind == "NotFoundException"
+    assert sdk(bobs, "resource_restrictions.restrict", resource_id=_id(one)).kind == "ForbiddenException"
+    dashboard = sdk(alices, "resource_restrictions.restrict", resource_id=encode_id("Dashboard", 1))
+    assert dashboard.kind == "UnprocessableEntityException"
+
+    made = sdk(alices, "resource_restrictions.restrict", resource_id=_id(one)).ok()
+    sdk(alices, "resource_restrictions.restrict", resource_id=_id(other)).ok()
+
+    assert (made["resource_type"], made["resource_id"]) == ("PROJECT", _id(one))
+    assert sdk(alices, "resource_restrictions.restrict", resource_id=_id(one)).ok() == made  # nothing new
+    assert not cast.alice.has_perm("accounts.project_read", Project.objects.get(pk=one.pk))
+    listed = _everything(sdk, alices, "resource_restrictions.list")
+    assert [row["resource_id"] for row in listed] == [_id(one), _id(other)]
+    for kind, expected in (("PROJECT", listed), ("DASHBOARD", []), ("PROMPT", [])):
+        of_kind = {"$class": "ResourceRestrictionType", "args": [kind]}
+        assert _everything(sdk, alices, "resource_restrictions.list", resource_type=of_kind) == expected
+    assert _everything(sdk, bobs, "resource_restrictions.list") == []
+
+    assert sdk(alices, "resource_restrictions.unrestrict", resource_id=_id(one)).ok() is None
+
+    assert cast.alice.has_perm("accounts.project_read", Project.objects.get(pk=one.pk))
+    assert sdk.left_out(r"resource_restrictions\..*") == {}
 
 
 def test_every_method_of_api_keys(cast: Cast, sdk: Call, alices: str, bobs: str) -> None:

@@ -10,7 +10,7 @@ from accounts.models import SpaceBinding
 from accounts.wire import encode_id
 from tests.cast import Cast
 from tests.clients.libraries import Call, Outcome
-from tests.factories import bind, custom_role, user_key
+from tests.factories import ProjectFactory, bind, custom_role, user_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -19,6 +19,7 @@ MEMBER = {kind: {"$class": f"Predefined{kind}Role", "kwargs": {"name": "MEMBER"}
 # What is not about anything that exists already.
 NAMELESS = {
     *("api_keys.list", "users.list", "organizations.list", "spaces.list", "roles.list", "role_bindings.list"),
+    "resource_restrictions.list",
     *(
         "api_keys.create",
         "users.create",
@@ -45,6 +46,7 @@ def calls(cast: Cast) -> dict[str, dict[str, Any]]:
     bob, fraud, production = (encode_id(type(row).__name__, row.pk) for row in (cast.bob, cast.fraud, cast.production))
     role = encode_id("Role", custom_role(cast.account, "Exporter", "SPACE_READ").pk)
     binding = encode_id("RoleBinding", SpaceBinding.objects.get(user=cast.bob, content_object=cast.production).pk)
+    project = encode_id("Project", ProjectFactory.create(space=cast.production).pk)
     key = {"api_key_id": encode_id("ApiKey", 999_999)}
     return {
         "api_keys.list": {},
@@ -89,6 +91,9 @@ def calls(cast: Cast) -> dict[str, dict[str, Any]]:
         },
         "role_bindings.update": {"binding_id": binding, "role_id": role},
         "role_bindings.delete": {"binding_id": binding},
+        "resource_restrictions.list": {},
+        "resource_restrictions.restrict": {"resource_id": project},
+        "resource_restrictions.unrestrict": {"resource_id": project},
         "audit_logs.list": {},
     }
 
@@ -127,6 +132,7 @@ def test_members_may_not_administer(cast: Cast, sdk: Call, calls: dict[str, dict
         *(f"organizations.{verb}" for verb in ("create", "update", "delete", "add_user", "remove_user")),
         *(f"spaces.{verb}" for verb in ("create", "update", "delete", "add_user", "remove_user")),
         *("roles.create", "roles.update", "roles.delete", "role_bindings.create"),
+        *("resource_restrictions.restrict", "resource_restrictions.unrestrict"),
     ):
         _refused(sdk(charlies, method, **calls[method]), "ForbiddenException", 403, "Access forbidden", "forbidden")
     for method in ("role_bindings.update", "role_bindings.delete"):  # what they may read and not change

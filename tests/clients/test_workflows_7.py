@@ -41,8 +41,7 @@ def steps(seven: Walker, workplace: Workplace, cast: Cast, working_key: str) -> 
 
 def test_models_come_back_equal_in_every_environment(steps: Steps) -> None:
     for environment, batch in (("TRAINING", None), ("VALIDATION", "nightly")):
-        logged = steps.ok("log", model="m", recipe="whole", environment=environment, version="v1", batch=batch)
-        assert logged["status"] == 200, logged["text"]
+        steps.logged("log", model="m", recipe="whole", environment=environment, version="v1", batch=batch)
         back = steps.ok("expect_model", model="m", recipe="whole", environment=environment, weights=True)
         assert back["rows"] == 5
 
@@ -54,10 +53,10 @@ def test_models_come_back_equal_in_every_environment(steps: Steps) -> None:
 
 def test_actuals_join_predictions_made_before(steps: Steps) -> None:
     where = {"model": "m", "environment": "PRODUCTION"}
-    assert steps.ok("log", recipe="predictions", version="v1", **where)["status"] == 200
+    steps.logged("log", recipe="predictions", version="v1", **where)
     steps.ok("expect_model", recipe="predictions", weights=True, **where)
 
-    assert steps.ok("log", recipe="actuals", version="v1", **where)["status"] == 200
+    steps.logged("log", recipe="actuals", version="v1", **where)
 
     steps.ok("expect_model", recipe="predictions", actuals="actuals", **where)
     without = steps.ok("export_model_to_df", **where)
@@ -66,24 +65,24 @@ def test_actuals_join_predictions_made_before(steps: Steps) -> None:
 
 @pytest.mark.parametrize("recipe", ["ranking", "numeric"])
 def test_other_kinds_of_models_come_back_equal(steps: Steps, recipe: str) -> None:
-    assert steps.ok("log", model=recipe, recipe=recipe, environment="TRAINING", version="v1")["status"] == 200
+    steps.logged("log", model=recipe, recipe=recipe, environment="TRAINING", version="v1")
 
     steps.ok("expect_model", model=recipe, recipe=recipe, environment="TRAINING")
 
 
 def test_single_records_come_back_equal(steps: Steps) -> None:
     which = {"model": "m", "prediction": "ü 1"}
-    assert steps.ok("record", **which)["status"] == 200
+    steps.logged("record", **which)
     steps.ok("expect_record", **which)
 
-    assert steps.ok("record_actual", **which)["status"] == 200
+    steps.logged("record_actual", **which)
 
     steps.ok("expect_record", actual=True, **which)
 
 
 def test_exports_filter_and_project(steps: Steps) -> None:
     where = {"model": "m", "environment": "TRAINING"}
-    steps.ok("log", recipe="whole", version="v1", **where)
+    steps.logged("log", recipe="whole", version="v1", **where)
 
     filtered = steps.ok("export_model_to_df", where="city = 'Köln' AND confidence IS NOT NULL", **where)
     assert filtered["ids"] == ["p-0", "p-2"]
@@ -95,11 +94,10 @@ def test_exports_filter_and_project(steps: Steps) -> None:
 
 
 def test_spans_come_back_equal_with_what_is_laid_over_them(steps: Steps, late: bool) -> None:
-    logged = steps.ok("log_spans", project="p")
-    assert logged["status"] == 200, logged["text"]
+    steps.logged("log_spans", project="p")
     assert steps.ok("expect_spans", project="p", layers=[])["rows"] == 4
 
-    assert steps.ok("log_evaluations", project="p")["status"] == 200
+    steps.logged("log_evaluations", project="p")
     steps.ok("expect_spans", project="p", layers=["first"])
     assert steps.ok("log_evaluations_sync", project="p", recipe="second")["updated"] == 1
     steps.ok("expect_spans", project="p", layers=["first", "second"])
@@ -112,7 +110,7 @@ def test_spans_come_back_equal_with_what_is_laid_over_them(steps: Steps, late: b
 
 
 def test_evaluations_of_spans_that_there_are_not_are_reported(steps: Steps, late: bool) -> None:
-    steps.ok("log_spans", project="p")
+    steps.logged("log_spans", project="p")
 
     said = steps.ok("log_evaluations_sync", project="p")
 
@@ -122,7 +120,7 @@ def test_evaluations_of_spans_that_there_are_not_are_reported(steps: Steps, late
 
 
 def test_evaluations_go_up_together_with_spans(steps: Steps) -> None:
-    assert steps.ok("log_spans", project="p", evaluated=True)["status"] == 200
+    steps.logged("log_spans", project="p", evaluated=True)
 
     steps.ok("expect_spans", project="p", layers=["first"])
 
@@ -221,8 +219,8 @@ def test_prompts_are_pushed_and_pulled(steps: Steps, late: bool) -> None:
 @pytest.fixture
 def attempts(steps: Steps, late: bool) -> list[Attempt]:
     """What is there to be attempted upon, and every workflow once, by how a refusal of it is seen."""
-    steps.ok("log", model="m", recipe="predictions", environment="PRODUCTION", version="v1")
-    steps.ok("log_spans", project="p")
+    steps.logged("log", model="m", recipe="predictions", environment="PRODUCTION", version="v1")
+    steps.logged("log_spans", project="p")
     made = steps.ok("create_dataset", name="d")["id"]
     experiment = steps.ok("log_experiment", name="e", dataset_name="d")["id"]
     production = {"model": "m", "environment": "PRODUCTION"}
@@ -258,7 +256,8 @@ def attempts(steps: Steps, late: bool) -> list[Attempt]:
         Attempt("delete_experiment", Way.WRAPPED, {"experiment_id": experiment}),
         Attempt("push_prompt", Way.PROMPT, {"name": "new"}),
         Attempt("push_prompt", Way.PROMPT, {"name": "x", "number": prompt}),
-        Attempt("pull_prompt", Way.PROMPT, {"name": "x"}, reads=True),
+        # A node that one may not see is null, in all of GraphQL here; this SDK asks null for its prompts.
+        Attempt("pull_prompt", Way.PROMPT, {"name": "x"}, reads=True, stumbles="TypeError"),
     ]
 
 
@@ -271,9 +270,9 @@ def test_every_workflow_refuses_every_key_that_may_not(
 
 @pytest.mark.parametrize("working_key", ["a user key"], indirect=True)
 def test_strangers_cannot_tell_what_there_is(steps: Steps, refusals: Refusals) -> None:
-    steps.ok("create_dataset", name="there")
+    steps.ok("create_dataset", name="t-1-t")
     stranger = steps.with_key(refusals.key("of another space"))
 
-    there, nowhere = (stranger("get_dataset", dataset_name=name) for name in ("there", "nowhere"))
+    there, nowhere = (stranger("get_dataset", dataset_name=name) for name in ("t-1-t", "t-2-t"))
 
-    assert seen_by(there, "there") == seen_by(nowhere, "nowhere")
+    assert seen_by(there, "t-1-t") == seen_by(nowhere, "t-2-t")

@@ -116,6 +116,11 @@ class Steps:
         """Make one step that has to go well, and return what it found out."""
         return self(step, **arguments).ok()
 
+    def logged(self, step: str, **arguments: Any) -> None:
+        """Make one step whose HTTP answer is handed to the user as it is, and has to be one that all went well."""
+        said = self.ok(step, **arguments)
+        assert said["status"] == 200, said["text"]
+
     def with_key(self, key: str) -> Steps:
         """Return the same with another key."""
         return Steps(self._walker, self._place, self._space, key)

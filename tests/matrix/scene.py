@@ -23,6 +23,7 @@ from accounts.models import (
     Organization,
     OrganizationBinding,
     Project,
+    ProjectBinding,
     Role,
     Space,
     SpaceBinding,
@@ -33,7 +34,7 @@ from apikeys.lifecycle import NewKey, revoke_key
 from apikeys.models import ApiKey, KeySecret, KeyUse
 from apikeys.workflows.models import Dataset, DatasetVersion, Experiment, Prompt
 from tests.cast import Cast, assemble
-from tests.factories import PASSWORD, PersonFactory, bind, custom_role, later, service_key, user_key
+from tests.factories import PASSWORD, PersonFactory, ProjectFactory, bind, custom_role, later, service_key, user_key
 from tests.workflows.rows import dataset, experiment, project, prompt
 
 # Who asks. A role at a level is the one role that matters, with what membership needs around it.
@@ -77,6 +78,10 @@ class Scene:
     auditor: Role  # a custom role that Bob holds in the space
     membership: SpaceBinding  # Bob's role in the space
     extra: SpaceBinding  # Bob's custom role there
+    project: Project  # in the space
+    restricted: Project  # there too
+    in_project: ProjectBinding  # the custom role that Paula, of the organization, holds in the one
+    in_restricted: ProjectBinding  # and in the other
     service: ApiKey  # a service key of Alice's, Member in the space
     service_secret: str  # what opens it
     user_key: ApiKey  # Alice's
@@ -213,6 +218,10 @@ def build(who: str) -> Scene:
     exporter, auditor = (custom_role(cast.account, name, *reads) for name in ("exporter", "auditor"))
     deleter = custom_role(cast.account, "deleter", *reads, "SPACE_DELETE")
     extra = bind(cast.bob, cast.production, auditor)
+    paula = _person("Paula Pine", cast.account, {cast.fraud: RoleName.READ_ONLY})
+    project = ProjectFactory.create(space=cast.production, name="fraud-model")
+    restricted = ProjectFactory.create(space=cast.production, name="payroll", restricted_at=timezone.now())
+    in_project, in_restricted = (bind(paula, one, auditor).pk for one in (project, restricted))
     before = later(minutes=-1)
     service, own_service = (
         service_key(cast.alice, cast.production, name=name, at=before) for name in ("alice-nightly", "made-by-caller")
@@ -248,6 +257,10 @@ def build(who: str) -> Scene:
             user=cast.bob, content_object=cast.production, permission__role__account=None
         ),
         extra=SpaceBinding.objects.get(pk=extra.pk),
+        project=project,
+        restricted=restricted,
+        in_project=ProjectBinding.objects.get(pk=in_project),
+        in_restricted=ProjectBinding.objects.get(pk=in_restricted),
         service=service.key,
         service_secret=service.plaintext,
         user_key=others.key,

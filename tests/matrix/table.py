@@ -133,6 +133,19 @@ Who holds which role in a space
   put another custom role into a binding              | Y  .  .  .  | Y  n  n  n  | Y  n  n  n  | n  n  | n  .  Y  k
   withdraw the binding of a predefined role           | Y  .  .  .  | Y  n  n  n  | Y  n  n  n  | n  n  | n  .  Y  k
   withdraw the binding of a custom role               | Y  .  .  .  | Y  n  n  n  | Y  n  n  n  | n  n  | n  .  Y  k
+Projects
+  list who holds which role in a project              | Y  .  .  .  | Y  Y  Y  .  | Y  Y  Y  .  | Y  Y  | Y  .  Y  k
+  read who holds a role in a project                  | Y  .  .  .  | Y  Y  Y  .  | Y  Y  Y  .  | Y  Y  | Y  .  Y  k
+  read who holds a role in a restricted project       | Y  .  .  .  | Y  .  .  .  | Y  .  .  .  | Y  .  | .  .  Y  k
+  give somebody a predefined role in a project        | Y  .  .  .  | Y  n  n  n  | Y  n  n  n  | n  n  | n  .  Y  k
+  give somebody a predefined role in a restricted one | Y  .  .  .  | Y  n  n  n  | Y  n  n  n  | n  n  | n  .  Y  k
+  give somebody a custom role in a project            | Y  .  .  .  | Y  n  n  n  | Y  n  n  n  | Y  n  | n  .  Y  k
+  give somebody a custom role above one's own in it   | Y  .  .  .  | Y  n  n  n  | Y  n  n  n  | ^  n  | n  .  Y  k
+  put another custom role into a project's binding    | Y  .  .  .  | Y  n  n  n  | Y  n  n  n  | n  n  | n  .  Y  k
+  withdraw a custom role in a project                 | Y  .  .  .  | Y  n  n  n  | Y  n  n  n  | n  n  | n  .  Y  k
+  list the restrictions that one may lift             | Y  .  .  .  | Y  .  .  .  | Y  .  .  .  | .  .  | .  .  Y  k
+  restrict a project                                  | Y  .  .  .  | Y  n  n  n  | Y  n  n  n  | n  n  | n  .  Y  k
+  lift a restriction                                  | Y  .  .  .  | Y  .  .  .  | Y  .  .  .  | .  .  | .  .  Y  k
 Data
   list the projects of a space                        | Y  .  .  .  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  Y  k
   read about a project                                | Y  .  .  .  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  Y  k

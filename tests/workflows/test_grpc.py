@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pyarrow as pa
+import pyarrow.flight as fl
 import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+from django.utils import timezone
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from pytest_django import Settings
 
-from accounts.models import Project, Space
+from accounts.models import AuditEvent, Project, Space, User
 from accounts.wire import encode_id
-from apikeys.workflows.models import DatasetVersion, Experiment
+from apikeys.lifecycle import revoke_key
+from apikeys.workflows import streams, tables
+from apikeys.workflows.grpc import wire
+from apikeys.workflows.grpc.commands import answers
+from apikeys.workflows.grpc.server import Server
+from apikeys.workflows.grpc.services import SERVICES
+from apikeys.workflows.models import Dataset, DatasetVersion, Experiment
 from tests.cast import Cast
-from tests.factories import user_key
+from tests.factories import later, user_key
+from tests.test_quickstart import ROOT, free_port
 from tests.workflows.conftest import FlightServer
-from tests.workflows.flights import flying
+from tests.workflows.flights import Flight, flying
+from tests.workflows.sending import as_bytes
 
 
 def channel_to(server: FlightServer, *, tls: bool = False) -> grpc.Channel:
@@ -162,3 +187,555 @@ def test_an_experiment_is_begun_filled_read_and_deleted(flight_server: FlightSer
     assert read.select(runs.column_names).equals(runs)
     assert by_name.equals(read)
     assert not Experiment.objects.exists()
+
+
+@dataclass
+class Asked:
+    """A call, and whose data it would touch."""
+
+    method: str
+    command: dict[str, Any]
+
+
+def commands_about(space: str) -> list[Asked]:
+    """Every command there is, about things that may or may not exist."""
+    dataset = {"spaceId": space, "datasetName": "golden"}
+    dataset_id = encode_id("Dataset", 1)
+    return [
+        Asked("put", {"createDataset": dataset}),
+        Asked("put", {"updateDataset": dataset}),
+        Asked("put", {"postExperimentData": {"spaceId": space, "datasetId": dataset_id, "experimentName": "e"}}),
+        Asked("get", {"getDataset": dataset}),
+        Asked("get", {"getExperiment": {"spaceId": space, "experimentId": encode_id("Experiment", 1)}}),
+        Asked("list_datasets", {"listDatasets": {"spaceId": space}}),
+        Asked("get_dataset_version", {"getDatasetVersions": dataset}),
+        Asked("delete_dataset", {"deleteDataset": dataset}),
+        Asked("create_experiment_db_entry", {"createExperimentDbEntry": {**dataset, "experimentName": "e"}}),
+        Asked(
+            "delete_experiment", {"deleteExperiment": {"spaceId": space, "experimentId": encode_id("Experiment", 1)}}
+        ),
+    ]
+
+
+def made(flight: Flight, call: Asked) -> object:
+    """Make a call."""
+    if call.method == "put":
+        return flight.put(ROWS, "DatasetWritten", **call.command)
+    if call.method == "get":
+        return flight.get(**call.command)
+    return flight.act(call.method, "Datasets", **call.command)
+
+
+def outcome(flight: Flight, call: Asked) -> tuple[str, str]:
+    """Make a call that is refused; return the exception's name and its text."""
+    with pytest.raises((fl.FlightError, pa.ArrowException)) as refused:
+        made(flight, call)
+    return refused.type.__name__, str(refused.value).partition(". gRPC client debug context")[0]
+
+
+NO_KEY = "The API key is missing, unknown, expired or revoked."
+NO_SPACE = "You have no access to this space, or there is no such space. Ask one of its admins."
+
+
+def test_every_command_is_refused_to_whoever_has_no_good_key(
+    flight_server: FlightServer, cast: Cast, space: str, tables_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    revoked = user_key(cast.bob, cast.account, name="revoked")
+    revoke_key(cast.actor(cast.bob), revoked.key, at=timezone.now())
+    expired = user_key(cast.bob, cast.account, name="expired", at=later(days=-3), expires_at=later(days=-1))
+    locked = user_key(cast.charlie, cast.account, name="owner disabled")
+    User.objects.filter(pk=cast.charlie.pk).update(is_active=False)
+    unknown = f"ak-{'0' * 60}"
+    keys = [None, "", unknown, "ü", revoked.plaintext, expired.plaintext, locked.plaintext]
+
+    with flying(flight_server, None) as flight:
+        found = {(key, outcome(flight.with_key(key), call)) for key in keys for call in commands_about(space)}
+
+    assert found == {
+        (key, ("FlightUnauthenticatedError", f"Flight returned unauthenticated error, with message: {NO_KEY}"))
+        for key in keys
+    }
+    assert files(tables_folder) == []
+    for key in filter(None, keys):
+        assert key not in caplog.text
+
+
+def test_a_key_of_another_space_hears_the_same_of_what_is_there_and_what_is_not(
+    flight_server: FlightServer, cast: Cast, bobs: str, space: str, tables_folder: Path
+) -> None:
+    mallorys = user_key(cast.mallory, cast.elsewhere.organization.account).plaintext
+    erins = user_key(cast.erin, cast.account).plaintext
+    nowhere = encode_id("Space", 10**6)
+    with flying(flight_server, bobs) as flight:
+        before = {outcome(flight.with_key(key), call) for key in (mallorys, erins) for call in commands_about(space)}
+        flight.put(ROWS, "DatasetWritten", createDataset={"spaceId": space, "datasetName": "golden"})
+        stored = files(tables_folder)
+        after = {outcome(flight.with_key(key), call) for key in (mallorys, erins) for call in commands_about(space)}
+        elsewhere = {outcome(flight, call) for call in commands_about(nowhere)}
+
+    assert before == after == elsewhere
+    assert before == {("FlightUnauthorizedError", f"Flight returned unauthorized error, with message: {NO_SPACE}")}
+    assert files(tables_folder) == stored
+    assert Dataset.objects.count() == 1
+
+
+def test_a_key_that_may_only_read_gets_and_lists_and_does_nothing_else(
+    flight_server: FlightServer, cast: Cast, bobs: str, space: str, tables_folder: Path
+) -> None:
+    charlies = user_key(cast.charlie, cast.account).plaintext
+    named = {"spaceId": space, "datasetName": "golden"}
+    with flying(flight_server, bobs) as flight:
+        made = flight.put(ROWS, "DatasetWritten", createDataset=named)
+        entry = flight.act(
+            "create_experiment_db_entry", "ExperimentEntry", createExperimentDbEntry={**named, "experimentName": "e"}
+        )
+        stored = files(tables_folder)
+        reader = flight.with_key(charlies)
+        refused = {
+            call.method: outcome(reader, call)[0]
+            for call in [
+                Asked("put", {"createDataset": {"spaceId": space, "datasetName": "another"}}),
+                Asked("put", {"updateDataset": named}),
+                Asked(
+                    "put",
+                    {"postExperimentData": {"spaceId": space, "datasetId": made.dataset_id, "experimentName": "e"}},
+                ),
+                Asked("delete_dataset", {"deleteDataset": named}),
+                Asked("create_experiment_db_entry", {"createExperimentDbEntry": {**named, "experimentName": "new"}}),
+                Asked(
+                    "delete_experiment", {"deleteExperiment": {"spaceId": space, "experimentId": entry.experiment_id}}
+                ),
+            ]
+        }
+        read = reader.get(getDataset=named)
+        listed = reader.act("list_datasets", "Datasets", listDatasets={"spaceId": space})
+
+    assert set(refused.values()) == {"FlightUnauthorizedError"}
+    assert read.equals(ROWS)
+    assert len(listed.datasets) == 1
+    assert files(tables_folder) == stored
+    assert (Dataset.objects.count(), DatasetVersion.objects.count(), Experiment.objects.count()) == (1, 1, 1)
+    assert AuditEvent.objects.filter(outcome="REFUSED", door="flight", operation_type="MUTATION").count() >= 5
+
+
+def test_a_key_revoked_between_two_calls_on_one_connection_fails_the_second(
+    flight_server: FlightServer, cast: Cast, space: str
+) -> None:
+    key = user_key(cast.bob, cast.account)
+    with flying(flight_server, key.plaintext) as flight:
+        flight.act("list_datasets", "Datasets", listDatasets={"spaceId": space})
+
+        revoke_key(cast.actor(cast.bob), key.key, at=timezone.now())
+
+        with pytest.raises(fl.FlightUnauthenticatedError):
+            flight.act("list_datasets", "Datasets", listDatasets={"spaceId": space})
+
+
+def test_a_key_revoked_while_data_comes_keeps_nothing(
+    flight_server: FlightServer, cast: Cast, space: str, tables_folder: Path
+) -> None:
+    key = user_key(cast.bob, cast.account)
+    command = json.dumps({"createDataset": {"spaceId": space, "datasetName": "golden"}}).encode()
+    with flying(flight_server, key.plaintext) as flight:
+        writer, reader = flight.client.do_put(fl.FlightDescriptor.for_command(command), ROWS.schema, flight.options)
+        writer.write_table(ROWS)
+        wait_for(lambda: files(tables_folder) != [])
+
+        revoke_key(cast.actor(cast.bob), key.key, at=timezone.now())
+        writer.done_writing()
+
+        assert reader.read() is None
+        with pytest.raises(fl.FlightUnauthenticatedError):
+            writer.close()
+    assert files(tables_folder) == []
+    assert not Dataset.objects.exists()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_refusal_does_not_wait_for_the_data(flight_server: FlightServer, bobs: str, cast: Cast) -> None:
+    """Whoever streams without end hears it: the server reads no further than the command."""
+    command = json.dumps({"createDataset": {"spaceId": wire_id(cast.vision_lab), "datasetName": "golden"}}).encode()
+    part = pa.record_batch({"text": ["x" * 1_000] * 1_000})
+    with flying(flight_server, bobs) as flight:
+        writer, _ = flight.client.do_put(fl.FlightDescriptor.for_command(command), part.schema, flight.options)
+
+        sent = 0
+        with pytest.raises(fl.FlightUnauthorizedError):  # noqa: PT012 -- on which write it comes is the network's
+            for sent in range(2_000):  # noqa: B007 -- asked below
+                writer.write_batch(part)
+
+        with contextlib.suppress(fl.FlightUnauthorizedError):
+            writer.close()
+    assert sent < 1_000
+
+
+def test_a_key_may_come_in_any_of_its_headers(flight_server: FlightServer, bobs: str, space: str) -> None:
+    given = {
+        "authorization": [bobs, f"Bearer {bobs}", f"bEARER {bobs}"],
+        "x_api_key": [bobs],
+        "api_key": [bobs],
+        "arize_api_key": [bobs],
+    }
+    with flying(flight_server, None) as connection:
+        for header, values in given.items():
+            for value in values:
+                flight = connection.with_key(None, **{header: value})
+
+                assert not flight.act("list_datasets", "Datasets", listDatasets={"spaceId": space}).datasets
+
+
+def test_two_keys_or_two_spaces_are_refused(flight_server: FlightServer, cast: Cast, bobs: str, space: str) -> None:
+    call = Asked("list_datasets", {"listDatasets": {"spaceId": space}})
+    with flying(flight_server, bobs, authorization=f"Bearer {bobs}", space_id=space) as flight:
+        assert not flight.act("list_datasets", "Datasets", **call.command).datasets
+        other = user_key(cast.bob, cast.account, name="other").plaintext
+        two_keys = outcome(flight.with_key(bobs, authorization=other), call)
+        two_spaces = outcome(flight.with_key(bobs, space_id=wire_id(cast.staging)), call)
+
+    assert two_keys == (
+        "ArrowInvalid",
+        "Flight returned invalid argument error, with message: Send one API key. Two different ones came.",
+    )
+    assert two_spaces[0] == "ArrowInvalid"
+
+
+def test_malformed_commands_are_refused(flight_server: FlightServer, bobs: str, space: str) -> None:
+    found = {}
+    with flying(flight_server, bobs) as flight:
+        for method, command in (
+            ("put", {}),
+            ("put", {"createDataset": {}, "updateDataset": {}}),
+            ("put", {"getDataset": {"spaceId": space}}),
+            ("put", {"createDataset": []}),
+            ("get", {"unknown": {}}),
+            ("get", {"getDataset": {"spaceId": "nonsense"}}),
+            ("get", {"getDataset": {"spaceId": space, "datasetId": "nonsense"}}),
+            ("get", {"getDataset": {"spaceId": space, "datasetName": [1]}}),
+            ("list_datasets", {"deleteDataset": {"spaceId": space, "datasetName": "y"}}),
+            ("no_such_action", {"listDatasets": {}}),
+        ):
+            kind, text = outcome(flight, Asked(method, command))
+            found[json.dumps(command)] = kind
+            assert "Traceback" not in text
+
+    assert set(found.values()) == {"ArrowInvalid"}, found
+
+
+def test_unknown_members_are_passed_over(flight_server: FlightServer, bobs: str, space: str) -> None:
+    with flying(flight_server, bobs) as flight:
+        made = flight.put(
+            ROWS,
+            "DatasetWritten",
+            createDataset={"spaceId": space, "datasetName": "golden", "datasetType": "NEWER", "since": {"v9": [1]}},
+            hint="none",
+        )
+
+    assert Dataset.objects.get().wire_id == made.dataset_id
+
+
+def test_what_failed_with_us_says_so_and_nothing_more(
+    flight_server: FlightServer, bobs: str, space: str, tables_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tables_folder.write_text("in the way of the folder")
+    with flying(flight_server, bobs) as flight:
+        kind, text = outcome(flight, Asked("put", {"createDataset": {"spaceId": space, "datasetName": "golden"}}))
+
+    assert (kind, "Traceback" in text, str(tables_folder) in text) == ("FlightUnavailableError", False, False)
+    assert not Dataset.objects.exists()
+    assert bobs not in caplog.text
+
+
+SERVICE = "/arrow.flight.protocol.FlightService"
+
+
+def uploading(command: dict[str, Any], parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Return what an upload consists of on the wire, with the descriptor in the first message."""
+    descriptor = wire.flight.FlightDescriptor(type="CMD", cmd=json.dumps(command).encode()).SerializeToString()
+    head = b"\x0a" + bytes([len(descriptor) & 0x7F | 0x80, len(descriptor) >> 7]) + descriptor
+    for number, part in enumerate(parts):
+        yield part if number else head + part
+
+
+def messages_of(table: pa.Table, **options: Any) -> list[tuple[bytes, bytes]]:
+    """Return a table as the messages of an Arrow stream: metadata and body of each."""
+    body = as_bytes(table, **options)
+    return [(metadata, content) for metadata, content in streams.read_messages(io.BytesIO(body))]
+
+
+def raw_put(channel: grpc.Channel, key: str, messages: Iterable[bytes]) -> grpc.RpcError:
+    """Upload what no client would; return how it was refused."""
+    answer = raw_call(channel, key, "DoPut", messages)
+    with pytest.raises(grpc.RpcError) as refused:
+        list(answer)
+    return refused.value
+
+
+def raw_call(channel: grpc.Channel, key: str, method: str, messages: Iterable[bytes]) -> Any:
+    """Begin a call whose messages are as they are."""
+    call: Any = channel.stream_stream(f"{SERVICE}/{method}")
+    return call(iter(messages), metadata=(("auth-token-bin", key.encode()),), timeout=60)
+
+
+def test_malformed_streams_are_refused_and_leave_nothing(
+    flight_server: FlightServer, bobs: str, space: str, tables_folder: Path, settings: Settings
+) -> None:
+    settings.TABLE_MOST_COLUMNS = 5_000
+    command = {"createDataset": {"spaceId": space, "datasetName": "golden"}}
+    schema, batch = messages_of(pa.table({"n": [1, 2, 3]}))
+    two = messages_of(pa.table({"n": [1], "m": [1]}))[0]
+    squeezed, content = messages_of(pa.table({"n": [0] * 10_000}), compression="zstd")[1]
+    bomb = (1 << 40).to_bytes(8, "little") + content[8:]
+    wide = messages_of(pa.table({f"c{number}": [1] for number in range(10_000)}))
+    parts = {
+        "no protobuf": [b"\xff\xff\xff"],
+        "no descriptor": None,
+        "nothing but the command": [b""],
+        "no schema": [wire.write_part(*views(b"garbage, not metadata", b""))],
+        "rows before the schema": [wire.write_part(*views(*batch))],
+        "half a batch": [wire.write_part(*views(*part)) for part in (schema, (batch[0], batch[1][:8]))],
+        "rows of another schema": [wire.write_part(*views(*part)) for part in (two, batch)],
+        "two schemas": [wire.write_part(*views(*part)) for part in (schema, schema)],
+        "broken metadata": [wire.write_part(*views(*part)) for part in (schema, (batch[0][:40], batch[1]))],
+        "a compression bomb": [wire.write_part(*views(*part)) for part in (schema, (squeezed, bomb))],
+        "10 000 columns": [wire.write_part(*views(*part)) for part in wide],
+    }
+    with channel_to(flight_server) as channel:
+        found = {
+            name: raw_put(
+                channel,
+                bobs,
+                [wire.write_part(*views(*schema))]
+                if messages is None
+                else messages
+                if name == "no protobuf"
+                else uploading(command, messages),
+            )
+            for name, messages in parts.items()
+        }
+
+    assert {name: refusal.code() for name, refusal in found.items()} == dict.fromkeys(
+        parts, grpc.StatusCode.INVALID_ARGUMENT
+    )
+    assert "10000 columns are too many" in str(found["10 000 columns"].details())
+    assert not [text for refusal in found.values() for text in ("Traceback", bobs) if text in str(refusal.details())]
+    assert files(tables_folder) == []
+    assert not Dataset.objects.exists()
+
+
+def views(metadata: bytes, body: bytes) -> tuple[memoryview, memoryview]:
+    """Return both as what they are written from."""
+    return memoryview(metadata), memoryview(body)
+
+
+DYING = """
+import json, sys
+import pyarrow as pa, pyarrow.flight as fl
+place, key, space = sys.argv[1:]
+part = pa.record_batch({"text": ["x" * 1_000] * 100})
+command = json.dumps({"createDataset": {"spaceId": space, "datasetName": "golden"}}).encode()
+options = fl.FlightCallOptions(headers=[(b"auth-token-bin", key.encode())])
+writer, _ = fl.connect(place).do_put(fl.FlightDescriptor.for_command(command), part.schema, options)
+for number in range(20):
+    writer.write_batch(part)
+print("half", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_nothing_is_kept_of_a_client_that_died(
+    flight_server: FlightServer, bobs: str, space: str, tables_folder: Path
+) -> None:
+    arguments = [sys.executable, "-c", DYING, f"grpc://127.0.0.1:{flight_server.port}", bobs, space]
+    for _ in range(3):  # whether its end looks like an end of its data is a matter of luck
+        with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+            assert client.stdout is not None
+            assert client.stdout.readline() == "half\n"
+            wait_for(lambda: files(tables_folder) != [])
+
+            client.kill()
+
+        wait_for(lambda: files(tables_folder) == [])
+
+    assert not Dataset.objects.exists()
+
+
+@contextlib.contextmanager
+def server_with(**limits: Any) -> Iterator[Limited]:
+    """Another server, with limits of its own."""
+    server = Server(SERVICES, **limits)
+    port = server.listen("127.0.0.1:0")
+    server.start()
+    yield Limited(port, 0, Path(), lambda: server.calls)
+    server.stop(grace=0)
+
+
+@dataclass(frozen=True)
+class Limited(FlightServer):
+    """A server, and how many calls run on it."""
+
+    calls: Callable[[], int]
+
+
+def test_more_calls_than_there_are_places_are_told_to_come_again(
+    flight_server: FlightServer, bobs: str, space: str
+) -> None:
+    command = json.dumps({"createDataset": {"spaceId": space, "datasetName": "golden"}}).encode()
+    with server_with(calls=2) as server, flying(server, bobs) as flight, channel_to(server) as channel:
+        waiting = [
+            flight.client.do_put(fl.FlightDescriptor.for_command(command), ROWS.schema, flight.options)[0]
+            for _ in range(2)
+        ]
+
+        wait_for(lambda: server.calls() == 2)
+        health = health_pb2_grpc.HealthStub(channel)
+        with pytest.raises(grpc.RpcError) as refusal:
+            health.Check(health_pb2.HealthCheckRequest())
+        for writer in waiting:
+            with contextlib.suppress(fl.FlightError, pa.ArrowException):
+                writer.close()
+
+    assert refusal.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_whoever_does_not_go_on_loses_their_place(
+    flight_server: FlightServer, bobs: str, space: str, tables_folder: Path
+) -> None:
+    """Neither while sending nor while reading."""
+    named = {"spaceId": space, "datasetName": "large"}
+    large = pa.table({"noise": [os.urandom(100) for _ in range(300_000)]})
+    command = json.dumps({"createDataset": {"spaceId": space, "datasetName": "golden"}}).encode()
+    with server_with(idle=0.4) as server, flying(server, bobs) as flight, channel_to(server) as channel:
+        flight.put(large, "DatasetWritten", createDataset=named)
+        stored = files(tables_folder)
+
+        writer, reader = flight.client.do_put(fl.FlightDescriptor.for_command(command), ROWS.schema, flight.options)
+        ticket = wire.flight.Ticket(ticket=json.dumps({"getDataset": named}).encode()).SerializeToString()
+        reading = raw_call(channel, bobs, "DoGet", [ticket])
+        wait_for(lambda: server.calls() == 2)
+        wait_for(lambda: server.calls() == 0)
+
+        assert reader.read() is None
+        with pytest.raises(fl.FlightCancelledError):
+            writer.close()
+        with pytest.raises(grpc.RpcError) as cut_off:
+            list(reading)
+        assert cut_off.value.code() == grpc.StatusCode.CANCELLED
+    assert files(tables_folder) == stored
+
+
+def test_a_key_in_the_clear_counts_only_from_this_machine_or_behind_a_proxy_that_is_believed(
+    flight_server: FlightServer, bobs: str, space: str, settings: Settings
+) -> None:
+    call = Asked("list_datasets", {"listDatasets": {"spaceId": space}})
+    forwarded = {"x_forwarded_for": "203.0.113.9"}
+    with flying(flight_server, bobs) as flight:
+        direct = outcome(flight.with_key(bobs, **forwarded), call)
+        settings.TRUSTED_PROXIES = 1
+        plain = outcome(flight.with_key(bobs, x_forwarded_proto="http", **forwarded), call)
+        made(flight.with_key(bobs, x_forwarded_proto="https", **forwarded), call)
+        elsewhere = Asked("list_datasets", {"listDatasets": {"spaceId": encode_id("Space", 10**6)}})
+        outcome(flight.with_key(bobs, x_forwarded_proto="https", **forwarded), elsewhere)
+
+    assert direct == plain
+    assert direct[0] == "FlightUnauthorizedError"
+    assert "TLS only" in direct[1]
+    assert [str(event.ip) for event in AuditEvent.objects.filter(door="flight")] == ["203.0.113.9"]
+
+
+class Process:
+    """`manage.py serveflight`, as a process of its own."""
+
+    def __init__(self, tables_folder: Path, *arguments: str) -> None:
+        names = ("NAME", "USER", "PASSWORD", "HOST", "PORT")
+        database = {name: connection.settings_dict[name] for name in names}
+        given = {
+            "database": {"ENGINE": "django.db.backends.postgresql", **database},
+            "tables": str(tables_folder),
+        }
+        self.port = free_port()
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "tests.workflows.serve", "--port", str(self.port), "--tls-port", "0"),
+                *arguments,
+            ],
+            cwd=ROOT,
+            env=os.environ | {"ARIZEKEYS_DATA": str(django_settings.DATA_FOLDER), "FLIGHT_SERVER": json.dumps(given)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        assert f"grpc://127.0.0.1:{self.port}" in self.process.stdout.readline()
+
+    @property
+    def place(self) -> FlightServer:
+        """Where it listens."""
+        return FlightServer(self.port, 0, Path())
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def test_what_was_acknowledged_outlives_a_killed_server_and_nothing_else_does(
+    flight_server: FlightServer, bobs: str, space: str, tables_folder: Path
+) -> None:
+    with Process(tables_folder) as server, flying(server.place, bobs) as flight:
+        flight.put(ROWS, "DatasetWritten", createDataset={"spaceId": space, "datasetName": "golden"})
+        kept = files(tables_folder)
+        command = json.dumps({"createDataset": {"spaceId": space, "datasetName": "half"}}).encode()
+        writer, _ = flight.client.do_put(fl.FlightDescriptor.for_command(command), ROWS.schema, flight.options)
+        writer.write_table(ROWS)
+        wait_for(lambda: files(tables_folder) != kept)
+
+        server.process.kill()
+
+        with pytest.raises(fl.FlightUnavailableError):
+            writer.close()
+    with flying(flight_server, bobs) as flight:
+        read = flight.get(getDataset={"spaceId": space, "datasetName": "golden"})
+    tables.sweep(grace=-1)
+
+    assert read.equals(ROWS)
+    assert [dataset.name for dataset in Dataset.objects.all()] == ["golden"]
+    assert files(tables_folder) == kept
+
+
+def test_a_server_that_is_told_to_end_lets_calls_finish(
+    bobs: str, space: str, tables_folder: Path, transactional_db: None
+) -> None:
+    with Process(tables_folder, "--grace", "30") as server, flying(server.place, bobs) as flight:
+        command = json.dumps({"createDataset": {"spaceId": space, "datasetName": "golden"}}).encode()
+        writer, reader = flight.client.do_put(fl.FlightDescriptor.for_command(command), ROWS.schema, flight.options)
+        writer.write_table(ROWS)
+        wait_for(lambda: files(tables_folder) != [])
+
+        server.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: not listens(server.port))
+        writer.write_table(ROWS)
+        writer.done_writing()
+        answer = answers.DatasetWritten.FromString(reader.read().to_pybytes())
+        writer.close()
+
+        assert server.process.wait(30) == 0
+        assert server.process.stdout is not None
+        assert server.process.stdout.read() == ""
+    assert Dataset.objects.get().wire_id == answer.dataset_id
+    assert DatasetVersion.objects.get().table.rows == 2 * ROWS.num_rows
+
+
+def listens(port: int) -> bool:
+    """Whether somebody takes connections there."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+        return True
+    return False

@@ -62,6 +62,11 @@ class Patience:
         finally:
             self._leases.discard(lease)
 
+    @property
+    def calls(self) -> int:
+        """How many calls run."""
+        return len(self._leases)
+
     def _look(self) -> None:
         while not self._ended.wait(min(_LOOK, self._idle / 4)):
             now = time.monotonic()

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import grpc
 from django.core.signals import request_finished, request_started
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, close_old_connections
 from grpc_health.v1 import health, health_pb2
 
 from accounts.actors import Actor
@@ -105,6 +105,7 @@ def _surrounded(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         return fn(*args, **kwargs)
     finally:
         request_finished.send(sender=Threads)
+        close_old_connections()  # what was done afterwards may have made another
 
 
 class Server:
@@ -159,6 +160,11 @@ class Server:
         """Begin to answer."""
         self._patience.start()
         self._server.start()
+
+    @property
+    def calls(self) -> int:
+        """How many calls run."""
+        return self._patience.calls
 
     def stop(self, grace: float = GRACE) -> None:
         """Take no more calls, let those that run finish within so many seconds, and end."""

@@ -8,7 +8,7 @@ from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from accounts.actors import Actor, Door, Operation
-from accounts.errors import Forbidden, NotFound
+from accounts.errors import Forbidden, Invalid, NotFound
 from accounts.models import Space
 from apikeys.errors import UnsafeRequest
 from apikeys.workflows import callers
@@ -45,11 +45,13 @@ class Visitor:
         """Return the space that a command names: for every command the same refusal where it is not to be seen.
 
         Raises:
-            Invalid: that is no space's id.
+            Invalid: none is named, or that is no space's id.
             UnsafeRequest: the metadata name another one.
             Forbidden: there is none, or the caller may not know of it.
         """
-        if self.space_header is not None and wire_id and wire_id != self.space_header:
+        if not wire_id:
+            raise Invalid("Name the space: the command has no spaceId.")
+        if self.space_header is not None and wire_id != self.space_header:
             raise UnsafeRequest("The command and the metadata name two different spaces.")
         try:
             return self.caller.space(wire_id)

@@ -94,6 +94,7 @@ def answer(steps: Steps) -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         overheard.lines.clear()
+        _listen_anew()
         began = time.monotonic()
         faulthandler.dump_traceback_later(PATIENCE, exit=True)
         try:
@@ -115,6 +116,14 @@ def _listen() -> _Overheard:
         one.addHandler(overheard)
     logging.getLogger("arize").setLevel(logging.INFO)
     return overheard
+
+
+def _listen_anew() -> None:
+    """Have exporters log again what they logged before: they leave out what repeats itself within seconds."""
+    for name, one in list(logging.Logger.manager.loggerDict.items()):
+        if name.startswith("opentelemetry.") and isinstance(one, logging.Logger):
+            for filtering in one.filters:
+                vars(filtering).pop("last_log", None)
 
 
 def _told(error: BaseException) -> Facts:

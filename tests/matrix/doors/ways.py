@@ -67,7 +67,7 @@ class Way:
 
 def wire(row: Model) -> str:
     """Return the id under which a row travels."""
-    name = {"SpaceBinding": "RoleBinding"}.get(type(row).__name__, type(row).__name__)
+    name = {"SpaceBinding": "RoleBinding", "ProjectBinding": "RoleBinding"}.get(type(row).__name__, type(row).__name__)
     return encode_id(name, row.pk)
 
 

@@ -9,6 +9,7 @@ from tests.matrix.operations.oneself import ONESELF
 from tests.matrix.operations.operation import Operation
 from tests.matrix.operations.people import PEOPLE
 from tests.matrix.operations.places import ORGANIZATIONS, SPACES
+from tests.matrix.operations.projects import PROJECTS
 from tests.matrix.operations.roles import BINDINGS, ROLES
 
 OPERATIONS: dict[str, Operation] = {
@@ -18,6 +19,7 @@ OPERATIONS: dict[str, Operation] = {
     **SPACES,
     **ROLES,
     **BINDINGS,
+    **PROJECTS,
     **DATA,
     **ACCOUNT,
     **AUDIT,

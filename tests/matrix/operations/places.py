@@ -124,7 +124,7 @@ ORGANIZATIONS: dict[str, Operation] = {
             lambda scene: [scene.organization],
             fields=lambda scene: {"name": scene.organization.name},
         ),
-        changes=f"Organization OrganizationBinding Space {_GONE}",
+        changes=f"Organization OrganizationBinding Space Project ProjectBinding {_GONE}",
         event=Tag.ORGANIZATION_DELETED,
     ),
     "list who is in an organization": operation(
@@ -336,7 +336,7 @@ SPACES: dict[str, Operation] = {
         rest("DELETE /v2/spaces/{space_id}", lambda scene: [scene.space]),
         page("accounts:space-delete", lambda scene: [scene.space]),
         form("accounts:space-delete", lambda scene: [scene.space], fields=lambda scene: {"name": scene.space.name}),
-        changes=f"Space {_GONE}",
+        changes=f"Space Project ProjectBinding {_GONE}",
         event=Tag.SPACE_DELETED,
     ),
     "list who gets into a space": operation(

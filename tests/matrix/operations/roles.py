@@ -100,10 +100,10 @@ ROLES: dict[str, Operation] = {
     ),
 }
 
-_HIDDEN: Instead = {Fate.FORBIDDEN: Fate.ABSENT}
-_HIDDEN_BY = "rest-v2 §9.2: get, update and delete answer 404 when the permission is missing."
-_NOWHERE: Instead = {Fate.ABSENT: Fate.FORBIDDEN}
-_NOWHERE_BY = "rest-v2 §9.2: creating answers 403 for a resource that does not exist, too."
+HIDDEN: Instead = {Fate.FORBIDDEN: Fate.ABSENT}
+HIDDEN_BY = "rest-v2 §9.2: get, update and delete answer 404 when the permission is missing."
+NOWHERE: Instead = {Fate.ABSENT: Fate.FORBIDDEN}
+NOWHERE_BY = "rest-v2 §9.2: creating answers 403 for a resource that does not exist, too."
 
 
 def _bound(scene: Scene, role: Role) -> dict[str, Any]:
@@ -131,34 +131,34 @@ BINDINGS: dict[str, Operation] = {
         node("SpaceMembership", lambda scene: scene.extra),
     ),
     "bind a predefined role": operation(
-        verb(bind_new, lambda scene: given(user=scene.frank, role=_reader(), space=scene.space)),
+        verb(bind_new, lambda scene: given(user=scene.frank, role=_reader(), scope=scene.space)),
         rest(
             "POST /v2/role-bindings",
             body=lambda scene: _bound(scene, _reader()),
-            differs=_NOWHERE,
-            because=_NOWHERE_BY,
+            differs=NOWHERE,
+            because=NOWHERE_BY,
         ),
         changes="SpaceBinding",
         event=Tag.ROLE_GRANTED,
     ),
     "bind a custom role": operation(
-        verb(bind_new, lambda scene: given(user=scene.frank, role=scene.exporter, space=scene.space)),
+        verb(bind_new, lambda scene: given(user=scene.frank, role=scene.exporter, scope=scene.space)),
         rest(
             "POST /v2/role-bindings",
             body=lambda scene: _bound(scene, scene.exporter),
-            differs=_NOWHERE,
-            because=_NOWHERE_BY,
+            differs=NOWHERE,
+            because=NOWHERE_BY,
         ),
         changes="SpaceBinding",
         event=Tag.ROLE_GRANTED,
     ),
     "bind a custom role above one's own": operation(
-        verb(bind_new, lambda scene: given(user=scene.frank, role=scene.deleter, space=scene.space)),
+        verb(bind_new, lambda scene: given(user=scene.frank, role=scene.deleter, scope=scene.space)),
         rest(
             "POST /v2/role-bindings",
             body=lambda scene: _bound(scene, scene.deleter),
-            differs=_NOWHERE,
-            because=_NOWHERE_BY,
+            differs=NOWHERE,
+            because=NOWHERE_BY,
         ),
         changes="SpaceBinding",
         event=Tag.ROLE_GRANTED,
@@ -169,8 +169,8 @@ BINDINGS: dict[str, Operation] = {
             "PATCH /v2/role-bindings/{binding_id}",
             lambda scene: [scene.membership],
             body=lambda scene: {"role_id": wire(_reader())},
-            differs=_HIDDEN,
-            because=_HIDDEN_BY,
+            differs=HIDDEN,
+            because=HIDDEN_BY,
         ),
         changes="SpaceBinding",
         event=Tag.ROLE_CHANGED,
@@ -181,8 +181,8 @@ BINDINGS: dict[str, Operation] = {
             "PATCH /v2/role-bindings/{binding_id}",
             lambda scene: [scene.extra],
             body=lambda scene: {"role_id": wire(scene.exporter)},
-            differs=_HIDDEN,
-            because=_HIDDEN_BY,
+            differs=HIDDEN,
+            because=HIDDEN_BY,
         ),
         changes="SpaceBinding",
         event=Tag.ROLE_CHANGED,
@@ -192,8 +192,8 @@ BINDINGS: dict[str, Operation] = {
         rest(
             "DELETE /v2/role-bindings/{binding_id}",
             lambda scene: [scene.membership],
-            differs=_HIDDEN,
-            because=_HIDDEN_BY,
+            differs=HIDDEN,
+            because=HIDDEN_BY,
         ),
         form(
             "accounts:member-withdraw",
@@ -210,8 +210,8 @@ BINDINGS: dict[str, Operation] = {
         rest(
             "DELETE /v2/role-bindings/{binding_id}",
             lambda scene: [scene.extra],
-            differs=_HIDDEN,
-            because=_HIDDEN_BY,
+            differs=HIDDEN,
+            because=HIDDEN_BY,
         ),
         form(
             "accounts:member-withdraw",

@@ -1,0 +1,1 @@
+"""What REST serves of the workflows: datasets, experiments, projects and spans."""

@@ -1,0 +1,186 @@
+"""The runs of an experiment, one by one: read in pages, added and annotated.
+
+Clients of one age call what came out of a task its result, those of another its output: whoever reads gets both names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from accounts.actors import Actor
+from accounts.audit import Tag, record
+from accounts.errors import Invalid
+from accounts.permissions import require
+from accounts.vocabulary import Permission
+from apikeys.workflows import edits, experiments, rows, tables
+from apikeys.workflows.editing import (
+    ATTEMPTS,
+    Edit,
+    Value,
+    annotated,
+    identified,
+    ids_among,
+    new_ids,
+    others_were_faster,
+    require_room,
+    require_usable,
+)
+from apikeys.workflows.edits import ID, Row
+from apikeys.workflows.models import Dataset, Experiment, Table
+from apikeys.workflows.rows import Slice
+from apikeys.workflows.streams import Stream
+from apikeys.workflows.writing import writing
+
+OUTPUT, RESULT = "output", "result"
+_EXAMPLE = "example_id"
+
+
+@dataclass(frozen=True)
+class Edited:
+    """Which runs were written."""
+
+    experiment: Experiment
+    ids: tuple[str, ...]
+
+
+def create(actor: Actor, dataset: Dataset, *, name: str, runs: Sequence[Row], at: datetime) -> Experiment:
+    """Make an experiment on a dataset's latest version, with its runs.
+
+    Raises:
+        Invalid: the name or a run is not what it should be.
+        NotFound, Forbidden, Conflict, TooLarge, StorageFailed: as ``experiments.create_experiment``.
+    """
+    require(actor, Permission.EXPERIMENT_CREATE, dataset.space)
+    stream = edits.of_rows(_numbered(runs, at=at))
+    require_room(None, stream, len(runs))
+    return experiments.create_experiment(actor, dataset, name=name, stream=stream, at=at)
+
+
+def read(
+    actor: Actor, experiment: Experiment, *, condition: str | None = None, cursor: str | None = None, limit: int
+) -> Slice:
+    """Return a page of an experiment's runs, in the order in which they came; none before there are any.
+
+    Raises:
+        NotFound, Forbidden: they are not the actor's to read.
+        Invalid: the cursor is none of ours, or the condition empty.
+        NotAllowed: the condition cannot be read.
+        StorageFailed: they cannot be read at the moment.
+    """
+    require(actor, Permission.EXPERIMENT_RUN_READ, experiment.dataset.space)
+    after = rows.place_of(cursor)
+    if experiment.table is None:
+        return Slice([], None)
+    stream, start = identified(experiment.table, after=after)
+    return rows.page(with_both_names(stream), start=start, after=after, limit=limit, condition=condition)
+
+
+def append(actor: Actor, experiment: Experiment, *, runs: Sequence[Row], at: datetime) -> Edited:
+    """Add runs to an experiment.
+
+    Raises:
+        NotFound, Forbidden: it is not the actor's to see, or to add to.
+        Invalid, TooLarge: a run is not what it should be, or there are too many.
+        Conflict: others change the same experiment all the time.
+        StorageFailed: there is no room.
+    """
+    require(actor, Permission.EXPERIMENT_UPDATE, experiment.dataset.space)
+    new = _numbered(runs, at=at)
+
+    def edit(table: Table | None) -> Edit:
+        ids = [str(row[ID]) for row in new]
+        if table is None:
+            return Edit(edits.of_rows(new), ids, added=len(new))
+        stream, _ = identified(table)
+        return Edit(edits.appended(stream, _as_named(new, stream.schema.names)), ids, added=len(new))
+
+    return _in_place(actor, experiment, edit, Permission.EXPERIMENT_UPDATE, Tag.EXPERIMENT_CHANGED, at, "added")
+
+
+def annotate(actor: Actor, experiment: Experiment, values: Mapping[str, Sequence[Value]], *, at: datetime) -> Edited:
+    """Say something of runs, by their ids. Ids that there are none of are passed over.
+
+    Raises:
+        NotFound, Forbidden, TooLarge, Conflict, StorageFailed: as ``append``.
+    """
+    needed = Permission.EXPERIMENT_RUN_ANNOTATE
+    require(actor, needed, experiment.dataset.space)
+    changes = annotated(values, actor, at=at)
+
+    def edit(table: Table | None) -> Edit | None:
+        there = ids_among(table, changes) if table is not None else []
+        if table is None or not there:
+            return None
+        return Edit(edits.patched(identified(table)[0], {one: changes[one] for one in there}), there)
+
+    return _in_place(actor, experiment, edit, needed, Tag.EXPERIMENT_ANNOTATED, at, "annotated")
+
+
+def with_both_names(stream: Stream) -> Stream:
+    """Return runs in which what came out stands under both of its names."""
+    here, missing = (OUTPUT, RESULT) if OUTPUT in stream.schema.names else (RESULT, OUTPUT)
+    if here not in stream.schema.names or missing in stream.schema.names:
+        return stream
+    field = stream.schema.field(here).with_name(missing)
+    schema = stream.schema.append(field)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in stream.batches:
+            yield pa.RecordBatch.from_arrays([*batch.columns, batch.column(here)], schema=schema)
+
+    return Stream(schema, batches())
+
+
+def _as_named(runs: Sequence[Row], names: Sequence[str]) -> Sequence[Row]:
+    """Return runs in which what came out stands where the runs before have it."""
+    if RESULT not in names:
+        return runs
+    if OUTPUT in names:
+        return [{**run, RESULT: run.get(RESULT, run[OUTPUT])} for run in runs]
+    return [{RESULT if name == OUTPUT else name: value for name, value in run.items()} for run in runs]
+
+
+def _numbered(runs: Sequence[Row], *, at: datetime) -> list[dict[str, object]]:
+    require_usable(runs, reserved=(ID, "annotations"), field="experiment_runs")
+    for number, run in enumerate(runs):
+        if not isinstance(run.get(OUTPUT), str):
+            raise Invalid(f"Number {number} has no “output”: the text that came out.", field="experiment_runs")
+        if not isinstance(run.get(_EXAMPLE), str) or not run[_EXAMPLE]:
+            raise Invalid(
+                f"Number {number} has no “example_id”: which example it was made of.", field="experiment_runs"
+            )
+    return [{ID: new, **run} for new, run in zip(new_ids(len(runs), at=at), runs, strict=True)]
+
+
+def _in_place(
+    actor: Actor,
+    experiment: Experiment,
+    edit: Callable[[Table | None], Edit | None],
+    needed: Permission,
+    tag: Tag,
+    at: datetime,
+    word: str,
+) -> Edited:
+    """Put the table that ``edit`` makes of an experiment's in its place."""
+    for _ in range(ATTEMPTS):
+        before = experiment.table
+        edited = edit(before)
+        if edited is None:
+            return Edited(experiment, ())
+        require_room(before, edited.stream, edited.added)
+        with tables.drafted(edited.stream) as draft, writing(actor, tag):
+            require(actor, needed, experiment.dataset.space)
+            experiment = experiments.lock_experiment(experiment)
+            if experiment.table_id != (before.pk if before is not None else None):
+                continue
+            table = draft.keep(actor, experiment.dataset.space, at=at)
+            experiments.replace_runs(actor, experiment, table, at=at)
+            told: dict[str, Any] = {word: len(edited.ids)}
+            record(actor, tag, experiment, at=at, dataset=experiment.dataset.name, **told)
+            return Edited(experiment, tuple(edited.ids))
+    raise others_were_faster()
