@@ -9,6 +9,7 @@ from tests.matrix.operations.operation import Operation
 from tests.matrix.operations.people import PEOPLE
 from tests.matrix.operations.places import ORGANIZATIONS, SPACES
 from tests.matrix.operations.roles import BINDINGS, ROLES
+from tests.matrix.operations.workflows import DATASETS, EXPERIMENTS, PROJECTS
 
 OPERATIONS: dict[str, Operation] = {
     **KEYS,
@@ -17,6 +18,9 @@ OPERATIONS: dict[str, Operation] = {
     **SPACES,
     **ROLES,
     **BINDINGS,
+    **DATASETS,
+    **EXPERIMENTS,
+    **PROJECTS,
     **ACCOUNT,
     **AUDIT,
     **ONESELF,
