@@ -35,7 +35,7 @@ from apikeys.models import ApiKey, KeySecret, KeyUse
 from apikeys.workflows.models import Dataset, DatasetVersion, Experiment, Prompt
 from tests.cast import Cast, assemble
 from tests.factories import PASSWORD, PersonFactory, ProjectFactory, bind, custom_role, later, service_key, user_key
-from tests.workflows.rows import dataset, experiment, prompt
+from tests.workflows import rows
 
 # Who asks. A role at a level is the one role that matters, with what membership needs around it.
 ROLES = (
@@ -214,7 +214,7 @@ def build(who: str) -> Scene:
     deleter = custom_role(cast.account, "deleter", *reads, "SPACE_DELETE")
     extra = bind(cast.bob, cast.production, auditor)
     paula = _person("Paula Pine", cast.account, {cast.fraud: RoleName.READ_ONLY})
-    project = ProjectFactory.create(space=cast.production, name="fraud-model")
+    project = rows.project(cast.production, "fraud-model")
     restricted = ProjectFactory.create(space=cast.production, name="payroll", restricted_at=timezone.now())
     in_project, in_restricted = (bind(paula, one, auditor).pk for one in (project, restricted))
     before = later(minutes=-1)
@@ -229,9 +229,8 @@ def build(who: str) -> Scene:
     session_of(cast.alice)
     KeyUse.objects.create(key=service.key, first_used_at=before, last_used_at=before)
     AccessAttempt.objects.create(username="bob@example.com", ip_address="203.0.113.5", failures_since_start=5)
-    golden = dataset(cast.production, "golden-set")
-    experiment(golden, "baseline-run", project=project)
-    prompt(cast.production, "greeting-prompt")
+    rows.experiment(rows.dataset(cast.production, "golden-set"), "baseline-run", project=project)
+    rows.prompt(cast.production, "greeting-prompt")
     caller, home, own = caller_in(who, cast)
     ApiKey.objects.filter(pk=own_service.key.pk).update(created_by=caller)
     return Scene(
