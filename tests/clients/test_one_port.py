@@ -11,7 +11,7 @@ import shutil
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -203,8 +203,11 @@ def test_where_somebody_comes_from_is_not_theirs_to_say(cast: Cast, one_port: On
 
     trusted = grpc.ssl_channel_credentials(one_port.certificate.read_bytes())
     with grpc.secure_channel(f"{LOOPBACK}:{one_port.port}", trusted) as channel:
-        export = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
-        said = (("authorization", key), ("x-forwarded-for", FORGED), ("x-forwarded-proto", "http"))
+        export: Callable[..., bytes] = channel.unary_unary(
+            "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+        )
+        here = ("arize-space-id", encode_id("Space", cast.production.pk))
+        said = (("authorization", key), here, ("x-forwarded-for", FORGED), ("x-forwarded-proto", "http"))
         export(b"", metadata=said, timeout=60)
     uses.flush()
     assert KeyUse.objects.get(key__name="a user key").ip == LOOPBACK
