@@ -23,6 +23,7 @@ class Workplace:
     port: int
     tls_port: int
     at: int
+    certificate: str = ""  # of the one TLS port where everything is, as a file
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,13 @@ class Walker:
 
 
 @contextmanager
-def walking(programs: Path, program: str, home: Path) -> Iterator[Walker]:
+def walking(programs: Path, program: str, home: Path, **environment: str) -> Iterator[Walker]:
     """Start one of the programs in an SDK's environment, with the repository for nothing but the program itself."""
     complaints = home / "stderr"
     with complaints.open("w") as stderr:
         process = subprocess.Popen(
             [str(programs / "python"), "-m", f"tests.clients.workflows.{program}"],
-            env={"HOME": str(home), "PATH": os.defpath, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)},
+            env={"HOME": str(home), "PATH": os.defpath, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)} | environment,
             cwd=home,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

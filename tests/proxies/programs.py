@@ -52,6 +52,7 @@ class Program:
     files: tuple[str, ...]
     replaced: Callable[[Around], dict[str, str]]
     command: Callable[[Path, Path], list[str]]  # from the program and the folder with the files
+    asks: bool = True  # whether it asks about keys, for a place that its file names
 
     def __str__(self) -> str:
         return self.name
@@ -60,7 +61,7 @@ class Program:
     def running(self, around: Around, change: Callable[[str], str] = str) -> Iterator[Path]:
         """Run it; give the file with all it says. ``change`` may break the configuration, to see what then happens."""
         program = self.found()
-        replaced = self.replaced(around) | {SPACE: around.space}
+        replaced = self.replaced(around) | ({SPACE: around.space} if self.asks else {})
         texts = {name: (FILES / name).read_text(encoding="utf-8") for name in self.files}
         for old in replaced:
             assert any(old in text for text in texts.values()), f"{self.name} has no {old}"
@@ -113,13 +114,13 @@ events {{ worker_connections 256; }}
 http {{
     client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    include {folder}/nginx.conf;
+    include {folder}/{file};
 }}
 """
 
 
-def _run_nginx(program: Path, folder: Path) -> list[str]:
-    (folder / "around.conf").write_text(_AROUND_NGINX.format(folder=folder), encoding="utf-8")
+def _run_nginx(program: Path, folder: Path, file: str = "nginx.conf") -> list[str]:
+    (folder / "around.conf").write_text(_AROUND_NGINX.format(folder=folder, file=file), encoding="utf-8")
     return [str(program), "-p", str(folder), "-e", "/dev/stderr", "-c", str(folder / "around.conf")]
 
 
@@ -172,6 +173,26 @@ def _traefik(around: Around) -> dict[str, str]:
     }
 
 
+def _nginx_workflows(around: Around) -> dict[str, str]:
+    return {
+        "/etc/ssl/certs/keys.example.com.pem": str(around.certificate),
+        "/etc/ssl/private/keys.example.com.key": str(around.key),
+        "127.0.0.1:8000": f"{LOOPBACK}:{around.authority}",
+        "127.0.0.1:8815": f"{LOOPBACK}:{around.service}",
+        "listen 443": f"listen {LOOPBACK}:{around.port}",
+        "/var/log/nginx/arizekeys.log": "/dev/stdout",
+    }
+
+
+# In front of arizekeys itself: web server and gRPC server behind one port.
+ONE_PORT = Program(
+    "nginx-workflows",
+    packaged("nginx"),
+    ("nginx-workflows.conf",),
+    _nginx_workflows,
+    lambda program, folder: _run_nginx(program, folder, "nginx-workflows.conf"),
+    asks=False,
+)
 NGINX = Program("nginx", packaged("nginx"), ("nginx.conf",), _nginx, _run_nginx)
 HAPROXY = Program(
     "haproxy",

@@ -186,8 +186,8 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def authority(folder: Path) -> Iterator[int]:
-    """Run arizekeys as its service file does, on the tests' database; give its port."""
+def authority(folder: Path, **settings: str) -> Iterator[int]:
+    """Run arizekeys as its service file does, on the tests' database and with some more settings; give its port."""
     port = free_port()
     log = folder / "arizekeys.log"
     # As in deploy/arizekeys.service.
@@ -196,7 +196,7 @@ def authority(folder: Path) -> Iterator[int]:
         *("--workers", "1", "--blocking-threads", "1", "--no-ws", "arizekeys.wsgi:application"),
     ]
     with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=_environment(folder), stdout=output, stderr=output)
+        process = subprocess.Popen(command, cwd=ROOT, env=_environment(folder) | settings, stdout=output, stderr=output)
     with ended(process):
         wait_for_port(port, process, log)
         yield port

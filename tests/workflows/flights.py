@@ -43,6 +43,11 @@ class Flight:
         (result,) = self.client.do_action(action, self.options)
         return getattr(answers, answer).FromString(result.body.to_pybytes())
 
+    def info(self, **query: Any) -> Any:
+        """Ask what an export has."""
+        descriptor = fl.FlightDescriptor.for_command(json.dumps(query).encode())
+        return self.client.get_flight_info(descriptor, self.options)
+
     def with_key(self, key: str | None, **headers: str) -> Flight:
         """Return the same connection with another key."""
         return Flight(self.client, key, **headers)

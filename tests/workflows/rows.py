@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from accounts.models import Project, ProjectBinding, Role, Space, User
+from accounts.models import Project, Space
 from apikeys.workflows.models import (
     Dataset,
     DatasetVersion,
@@ -81,15 +81,6 @@ def prompt(space: Space, name: str) -> Prompt:
     made = Prompt.objects.create(space=space, name=name, last_writer=WRITER)
     PromptVersion.objects.create(prompt=made, number=1, content=CONTENT, created_by_name=WRITER)
     return made
-
-
-def bind_to(user: User, to: Project, role: Role) -> ProjectBinding:
-    """Give somebody a role in one project alone."""
-    binding: ProjectBinding
-    (binding,) = ProjectBinding.objects.bulk_create(
-        [ProjectBinding(user=user, permission=role.permission, content_object=to)]
-    )
-    return binding
 
 
 def written(row: Project | Dataset | Experiment, at: datetime) -> None:

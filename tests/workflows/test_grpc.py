@@ -24,6 +24,7 @@ from django.conf import settings as django_settings
 from django.db import connection
 from django.utils import timezone
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from pytest_django import Settings
 
 from accounts.models import AuditEvent, Project, Space, User
@@ -34,7 +35,7 @@ from apikeys.workflows.grpc import wire
 from apikeys.workflows.grpc.commands import answers
 from apikeys.workflows.grpc.server import Server
 from apikeys.workflows.grpc.services import SERVICES
-from apikeys.workflows.models import Dataset, DatasetVersion, Experiment
+from apikeys.workflows.models import Dataset, DatasetVersion, Experiment, WorkflowUse
 from tests.cast import Cast
 from tests.factories import later, user_key
 from tests.test_quickstart import ROOT, free_port
@@ -739,3 +740,170 @@ def listens(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
         return True
     return False
+
+
+TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+START = 1_790_000_000 * 10**9
+
+
+def trace_of(project: str | None, *names: str) -> bytes:
+    """What an exporter sends: one trace with spans of these names."""
+    request = ExportTraceServiceRequest()
+    resource = request.resource_spans.add()
+    if project:
+        attribute = resource.resource.attributes.add(key="openinference.project.name")
+        attribute.value.string_value = project
+    for number, name in enumerate(names, start=1):
+        span = resource.scope_spans.add().spans.add(
+            trace_id=bytes(15) + b"\x01",
+            span_id=bytes(7) + bytes([number]),
+            name=name,
+            start_time_unix_nano=START,
+            end_time_unix_nano=START + number,
+        )
+        span.attributes.add(key="llm.input_messages.0.message.role").value.string_value = "user"
+    return bytes(request.SerializeToString())
+
+
+def send(channel: grpc.Channel, body: bytes, **headers: str) -> grpc.StatusCode:
+    """Export spans as OpenTelemetry does; return how it ended."""
+    export: Any = channel.unary_unary(TRACES)
+    given = tuple((name.replace("__", "-"), value) for name, value in headers.items())
+    _, call = export.with_call(body, metadata=given, timeout=60)
+    code: grpc.StatusCode = call.code()
+    return code
+
+
+def refusal_of(channel: grpc.Channel, body: bytes, **headers: str) -> grpc.StatusCode:
+    """Export spans that are refused."""
+    with pytest.raises(grpc.RpcError) as refused:
+        send(channel, body, **headers)
+    return refused.value.code()
+
+
+def exporting(space: str, **query: Any) -> dict[str, Any]:
+    """What an exporter asks for, around the moment of the spans."""
+    return {
+        "spaceId": space,
+        "modelId": "tracing",
+        "environment": "TRACING",
+        "startTime": "2026-09-21T00:00:00Z",
+        "endTime": "2026-09-22T12:00:00Z",
+        **query,
+    }
+
+
+def test_spans_by_opentelemetry_are_updated_and_exported(flight_server: FlightServer, bobs: str, space: str) -> None:
+    with channel_to(flight_server, tls=True) as channel:
+        sent = send(
+            channel, trace_of("tracing", "first", "second"), authorization=bobs, api_key=bobs, arize__space__id=space
+        )
+    spans = [f"{number:016x}" for number in (1, 2, 3)]
+    target = {"spaceId": space, "externalModelId": "tracing"}
+    with flying(flight_server, bobs) as flight:
+        evaluated = flight.put(
+            pa.table({"context.span_id": spans, "eval.good.label": ["yes", "no", "yes"]}),
+            "SpansUpdated",
+            writeSpanEvaluationRequest=target,
+        )
+        annotated = flight.put(
+            pa.table({"context.span_id": spans[:1], "annotation.note.label": ["fine"]}),
+            "SpansUpdated",
+            writeSpanAnnotationRequest=target,
+        )
+        patched = flight.put(
+            pa.table({"context.span_id": spans, "patch_document": ['{"a": 1}', "no JSON", None]}),
+            "MetadataUpdated",
+            writeSpanAttributesMetadataRequest=target,
+        )
+        info = flight.info(**exporting(space))
+        exported = flight.client.do_get(info.endpoints[0].ticket, flight.options).read_all()
+        some = flight.info(**exporting(space, filterExpression="name = 'second'", projectedColumns=["name"]))
+        projected = flight.client.do_get(some.endpoints[0].ticket, flight.options).read_all()
+        nothing = flight.info(**exporting(space, endTime="2026-09-21T00:00:01Z"))
+
+    assert sent == grpc.StatusCode.OK
+    assert (evaluated.records_updated, evaluated.unmatched_ids) == (2, spans[2:])
+    assert (annotated.records_updated, annotated.unmatched_ids) == (1, [])
+    assert (patched.spans_processed, patched.spans_updated, patched.spans_failed) == (3, 1, 2)
+    assert [error.span_id for error in patched.errors] == spans[1:]
+    assert (info.total_records, info.schema) == (2, exported.schema)
+    assert exported.column("name").to_pylist() == ["first", "second"]
+    assert exported.column("start_time").to_pylist() == [START, START]
+    assert exported.column("eval.good.label").to_pylist() == ["yes", "no"]
+    assert exported.column("annotation.note.label").to_pylist() == ["fine", None]
+    assert (some.total_records, sorted(projected.column_names)) == (1, ["name", "time"])
+    assert nothing.total_records == 0
+
+
+def test_spans_are_refused_as_exporters_understand(
+    flight_server: FlightServer, cast: Cast, bobs: str, space: str
+) -> None:
+    charlies = user_key(cast.charlie, cast.account).plaintext
+    mallorys = user_key(cast.mallory, cast.elsewhere.organization.account).plaintext
+    body = trace_of("tracing", "first")
+    with channel_to(flight_server) as channel:
+        found = [
+            refusal_of(channel, body, arize__space__id=space),
+            refusal_of(channel, body, arize__space__id=space, authorization="Bearer nonsense"),
+            refusal_of(channel, body, arize__space__id=space, authorization=charlies),
+            refusal_of(channel, body, arize__space__id=space, authorization=mallorys),
+            refusal_of(channel, body, authorization=bobs),
+            refusal_of(channel, b"\xff", authorization=bobs, space_id=space),
+        ]
+
+    assert found == [
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.INVALID_ARGUMENT,
+    ]
+    assert not Project.objects.exists()
+
+
+def test_a_ticket_is_worth_nothing_to_others(flight_server: FlightServer, cast: Cast, bobs: str, space: str) -> None:
+    with channel_to(flight_server) as channel:
+        send(channel, trace_of("tracing", "first"), authorization=bobs, arize__space__id=space)
+    mallorys = user_key(cast.mallory, cast.elsewhere.organization.account).plaintext
+    with flying(flight_server, bobs) as flight:
+        ticket = flight.info(**exporting(space)).endpoints[0].ticket
+        with pytest.raises(fl.FlightUnauthorizedError):
+            flight.client.do_get(ticket, flight.with_key(mallorys).options).read_all()
+        with pytest.raises(fl.FlightUnauthenticatedError):
+            flight.client.do_get(ticket, flight.with_key(None).options).read_all()
+        found = {
+            change: outcome_of_export(flight, exporting(space, **{change: value}))
+            for change, value in {
+                "modelId": "another",
+                "environment": "CORPUS",
+                "endTime": "2026-09-20T00:00:00Z",
+                "filterExpression": "name = (SELECT 1)",
+                "similaritySearchParams": {"searchColumnName": "x"},
+                "projectedColumns": ["no such column"],
+            }.items()
+        }
+
+    assert found.pop("modelId") == "ArrowKeyError"
+    assert set(found.values()) == {"ArrowInvalid"}, found
+
+
+def outcome_of_export(flight: Flight, query: dict[str, Any]) -> str:
+    """Ask for an export that is refused; return the exception's name."""
+    with pytest.raises((fl.FlightError, pa.ArrowException)) as refused:
+        flight.info(**query)
+    return refused.type.__name__
+
+
+def test_which_workflows_a_key_was_used_for_is_counted(flight_server: FlightServer, bobs: str, space: str) -> None:
+    named = {"spaceId": space, "datasetName": "golden"}
+    with flying(flight_server, None) as connection:
+        old = connection.with_key(bobs, sdk_version="7.40.1", origin="arize-python-datasets-client")
+        new = connection.with_key(bobs, sdk_version="8.61.0", sdk_package_name="arize")
+        old.put(ROWS, "DatasetWritten", createDataset=named)
+        for _ in range(2):
+            new.get(getDataset=named)
+
+    found = {(use.workflow, use.client, use.uses) for use in WorkflowUse.objects.all()}
+    assert found == {("dataset.write", "arize 7.40.1", 1), ("dataset.read", "arize 8.61.0", 2)}

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 from pytest_django import DjangoAssertNumQueries
 
-from accounts.bindings import predefined
-from accounts.roles import Level, RoleName
+from accounts.roles import RoleName
 from accounts.wire import encode_id
 from tests.asking import Asker, asker, names, nodes
 from tests.cast import Cast
 from tests.factories import PersonFactory, bind, custom_role
-from tests.workflows.rows import bind_to, dataset, experiment, project
+from tests.workflows.rows import dataset, experiment, project
 
 pytestmark = pytest.mark.django_db
 
@@ -136,7 +135,7 @@ def test_a_dataset_does_not_tell_of_experiments_that_one_may_not_see(cast: Cast)
 def test_a_restricted_project_is_there_for_those_bound_to_it(cast: Cast) -> None:
     project(cast.production, "open")
     secret = project(cast.production, "secret", restricted=True)
-    bind_to(cast.charlie, secret, predefined(Level.SPACE, RoleName.READ_ONLY))
+    bind(cast.charlie, secret, RoleName.READ_ONLY)
     fields = "projects { edges { node { name } } } models { edges { node { name } } }"
 
     for person, seen in ((cast.alice, ["open"]), (cast.bob, ["open"]), (cast.charlie, ["secret", "open"])):

@@ -12,15 +12,14 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.bindings import predefined
 from accounts.models import Space, User
-from accounts.roles import Level, RoleName
+from accounts.roles import RoleName
 from accounts.wire import encode_id
 from apikeys.workflows.models import WorkflowUse
 from apikeys.workflows.uses import Workflow
 from tests.cast import Cast
 from tests.factories import PersonFactory, bind, custom_role, service_key, user_key
-from tests.workflows.rows import bind_to, dataset, experiment, project, written
+from tests.workflows.rows import dataset, experiment, project, written
 
 pytestmark = pytest.mark.django_db
 
@@ -132,7 +131,7 @@ def test_whoever_sees_nothing_here_is_told_no_names(cast: Cast) -> None:
 
 def test_a_restricted_project_is_there_for_those_bound_to_it(cast: Cast) -> None:
     secret = project(cast.production, "secret project", restricted=True)
-    bind_to(cast.charlie, secret, predefined(Level.SPACE, RoleName.READ_ONLY))
+    bind(cast.charlie, secret, RoleName.READ_ONLY)
 
     assert "secret project" in page(cast.charlie, data_of(cast.production))
     for person in (cast.alice, cast.bob):
@@ -143,7 +142,7 @@ def test_a_role_in_one_project_shows_that_one(cast: Cast) -> None:
     project(cast.production, "other project")
     own = project(cast.production, "own project")
     person = reader_of(cast)
-    bind_to(person, own, predefined(Level.SPACE, RoleName.READ_ONLY))
+    bind(person, own, RoleName.READ_ONLY)
 
     for query in ({}, {"show": "projects"}):
         shown = page(person, data_of(cast.production), **query)

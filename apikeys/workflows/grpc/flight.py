@@ -12,8 +12,8 @@ from typing import Any
 from accounts.actors import Door
 from accounts.errors import Invalid
 from apikeys.workflows import tables
-from apikeys.workflows.grpc import datasets, experiments
-from apikeys.workflows.grpc.commands import commands, read_command
+from apikeys.workflows.grpc import datasets, experiments, exports, spans
+from apikeys.workflows.grpc.commands import commands, read_command, read_export, write_ticket
 from apikeys.workflows.grpc.framing import arriving, leaving
 from apikeys.workflows.grpc.server import Call, Method
 from apikeys.workflows.grpc.threshold import Visitor, asking, let_in
@@ -30,10 +30,14 @@ _PUT: Mapping[str, Upload] = {
     "create_dataset": datasets.create,
     "update_dataset": datasets.add_version,
     "post_experiment_data": experiments.post_runs,
+    "write_span_evaluation_request": spans.evaluate,
+    "write_span_annotation_request": spans.annotate,
+    "write_span_attributes_metadata_request": spans.patch,
 }
-_GET: Mapping[str, Callable[[Visitor, Any], Reading]] = {
+_GET: Mapping[str, Callable[[Visitor, Any], Reading | Stream]] = {
     "get_dataset": datasets.read,
     "get_experiment": experiments.read,
+    "export": exports.read,
 }
 
 
@@ -92,7 +96,30 @@ def do_action(call: Call) -> Iterator[bytes]:
     yield flight.Result(body=action.act(visitor, asked).SerializeToString()).SerializeToString()
 
 
-METHODS: Mapping[str, Method] = {"DoPut": do_put, "DoGet": do_get, "DoAction": do_action}
+def get_flight_info(call: Call) -> Iterator[bytes]:
+    """Say how many rows an export has, and what to ask for to get them."""
+    visitor = let_in(call, Door.FLIGHT)
+    descriptor = read_message(flight.FlightDescriptor, _first(call))
+    asked = read_export(descriptor.cmd)
+    visitor = asking(visitor, call, kind="QUERY", member="export", command=descriptor.cmd)
+    export = exports.prepare(visitor, asked)
+    # Without a place: it is had over the same connection.
+    endpoint = flight.FlightEndpoint(ticket=flight.Ticket(ticket=write_ticket(asked)))
+    yield flight.FlightInfo(
+        schema=export.schema.serialize().to_pybytes(),
+        flight_descriptor=descriptor,
+        endpoint=[endpoint],
+        total_records=export.total,
+        total_bytes=-1,
+    ).SerializeToString()
+
+
+METHODS: Mapping[str, Method] = {
+    "DoPut": do_put,
+    "DoGet": do_get,
+    "DoAction": do_action,
+    "GetFlightInfo": get_flight_info,
+}
 
 
 def _first(call: Call) -> bytes:

@@ -49,7 +49,7 @@ class Visitor:
             Forbidden: there is none, or the caller may not know of it.
         """
         if not wire_id:
-            raise Invalid("Name the space: the command has no spaceId.")
+            raise Invalid("Name the space: spaceId in a Flight command, the header arize-space-id for OpenTelemetry.")
         if self.space_header is not None and wire_id != self.space_header:
             raise UnsafeRequest("The command and the metadata name two different spaces.")
         return self.caller.reach(wire_id)
@@ -78,6 +78,6 @@ def let_in(call: Call, door: Door) -> Visitor:
 def asking(visitor: Visitor, call: Call, *, kind: str, member: str, command: bytes) -> Visitor:
     """Say what is asked, once that is known: the audit trail tells of it."""
     text = command[:_KEPT_OF_COMMAND].decode("utf-8", "replace")
-    operation = Operation(kind=kind, name=f"{call.method} {member}", text=text)
+    operation = Operation(kind=kind, name=f"{call.method} {member}".rstrip(), text=text)
     call.actor = replace(visitor.actor, operation=operation)
     return replace(visitor, caller=replace(visitor.caller, actor=call.actor))

@@ -37,6 +37,7 @@ class Place:
     space: str
     key: str
     at: int  # the second that the data's times are counted from
+    certificate: str = ""  # of the one TLS port where everything is, as a file
 
     @property
     def grpc(self) -> str:

@@ -27,6 +27,14 @@ MANY = 1001
 
 
 def _client(place: Place, *, caching: bool = False) -> ArizeClient:
+    if place.certificate:
+        return ArizeClient(
+            api_key=place.key,
+            single_host=place.web_host,
+            single_port=place.web_port,
+            ssl_ca_cert=place.certificate,
+            enable_caching=caching,
+        )
     return ArizeClient(
         api_key=place.key,
         api_scheme="http",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 from typing import Any
 
 from tests.clients.workflows import recipes
@@ -19,7 +20,13 @@ def send_traces(place: Place, resource: dict[str, Any], protocol: str, more: dic
 
     headers = {"authorization": place.key, "arize-space-id": place.space, "arize-interface": "otel", **more}
     exporter: Any
-    if protocol == "grpc":
+    if protocol == "grpc" and place.certificate:
+        from grpc import ssl_channel_credentials
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+        trusted = ssl_channel_credentials(Path(place.certificate).read_bytes())
+        exporter = OTLPSpanExporter(endpoint=place.web, credentials=trusted, headers=headers, timeout=20)
+    elif protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
         exporter = OTLPSpanExporter(endpoint=place.grpc, insecure=True, headers=headers, timeout=20)

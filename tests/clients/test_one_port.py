@@ -1,0 +1,210 @@
+"""SDK 8.61.0, unmodified, told one host and one port: nginx on its file in deploy/, the web server and the gRPC server.
+
+Certificates are checked: the port is trusted by its certificate alone, and 127.0.0.1 is no name that clients excuse.
+"""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pytest_django import DjangoDbBlocker, Settings
+
+from accounts.wire import encode_id
+from apikeys.lifecycle import revoke_key
+from apikeys.models import KeyUse
+from apikeys.usage import uses
+from apikeys.workflows.models import Dataset, Table
+from tests.cast import Cast
+from tests.clients.conftest import installed
+from tests.clients.environment import Client
+from tests.clients.walking import Steps, Walker, Workplace, walking
+from tests.factories import user_key
+from tests.proxies.programs import ONE_PORT, Around, packaged
+from tests.proxies.surroundings import LOOPBACK, authority, free_port
+from tests.workflows.conftest import FlightServer
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.proxies]
+
+# A client elsewhere, whatever it says of itself.
+ELSEWHERE = "127.0.0.9"
+
+
+@dataclass(frozen=True)
+class Web:
+    """The web server, and the folder with tables that it shares with the gRPC server."""
+
+    port: int
+    tables: Path
+
+
+@dataclass(frozen=True)
+class OnePort:
+    """Everything behind one port."""
+
+    port: int
+    certificate: Path
+    log: Path
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a certificate for an address, and its key."""
+    folder = tmp_path_factory.mktemp("one-port-certificate")
+    subprocess.run(
+        [
+            *(str(packaged("openssl")()), "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=keys.example.com"),
+            *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+            *("-addext", f"subjectAltName=DNS:keys.example.com,IP:{LOOPBACK}"),
+            *("-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def web(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Web]:
+    """The web server as its service file runs it, on the tests' database."""
+    folder = tmp_path_factory.mktemp("one-port-web")
+    tables = folder / "tables"
+    with django_db_blocker.unblock(), authority(folder, ARIZEKEYS_TABLES=str(tables)) as port:
+        yield Web(port, tables)
+
+
+@pytest.fixture
+def one_port(
+    web: Web, flight_server: FlightServer, certificate: Path, settings: Settings, tmp_path: Path
+) -> Iterator[OnePort]:
+    """Nginx in front of both."""
+    settings.TABLES_FOLDER, settings.TRUSTED_PROXIES = web.tables, 1
+    folder = tmp_path / "nginx"
+    shutil.copytree(certificate, folder)
+    around = Around(folder, web.port, flight_server.port, free_port(), "")
+    with ONE_PORT.running(around) as log:
+        yield OnePort(around.port, around.certificate, log)
+
+
+@pytest.fixture(scope="module")
+def eight(certificate: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walker]:
+    """SDK 8, running. Three of its calls look for the certificate where ``requests`` does (client-workflows §4)."""
+    trusted = {"REQUESTS_CA_BUNDLE": str(certificate / "certificate.pem")}
+    home = tmp_path_factory.mktemp("one-port-home")
+    with walking(installed(Client.SDK), "eight", home, **trusted) as walker:
+        yield walker
+
+
+@pytest.fixture
+def key(cast: Cast) -> str:
+    """A key of Bob's, who is a member in production."""
+    return user_key(cast.bob, cast.account).plaintext
+
+
+@pytest.fixture
+def steps(eight: Walker, one_port: OnePort, cast: Cast, key: str) -> Steps:
+    """SDK 8 in production, by the one port."""
+    place = Workplace(
+        web=f"https://{LOOPBACK}:{one_port.port}",
+        host=LOOPBACK,
+        port=one_port.port,
+        tls_port=one_port.port,
+        at=int(time.time()) - 3600,
+        certificate=str(one_port.certificate),
+    )
+    return Steps(eight, place, encode_id("Space", cast.production.pk), key)
+
+
+def test_models_and_spans_go_up_and_come_back(steps: Steps) -> None:
+    assert steps.ok("ml_log", model="m", recipe="whole", environment="TRAINING")["status"] == 200
+    steps.ok("expect_model", model="m", recipe="whole", environment="TRAINING", weights=True)
+
+    assert steps.ok("spans_log", project="p")["status"] == 200
+    steps.ok("spans_update_evaluations", project="p")
+    steps.ok("expect_spans", project="p", layers=["first"])
+
+
+def test_datasets_and_experiments_go_up_and_come_back(steps: Steps) -> None:
+    steps.ok("datasets_create", name="few")
+    many = steps.ok("datasets_create", name="many", way="many")
+    steps.ok("expect_dataset", dataset=many["id"], way="many")
+
+    ran = steps.ok("experiments_run", name="e", dataset="few")
+    steps.ok("expect_runs", name="e", experiment=ran["id"], rest=False)
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_traces_go_up_and_come_back(steps: Steps, protocol: str) -> None:
+    sent = steps.ok("export_traces", project="traced", protocol=protocol)
+
+    steps.ok("expect_traces", project="traced", mark=sent["mark"])
+
+
+def test_a_revoked_key_is_refused_at_every_door_and_is_in_no_log(steps: Steps, cast: Cast, one_port: OnePort) -> None:
+    new = user_key(cast.bob, cast.account, "revoked")
+    revoke_key(cast.actor(cast.bob), new.key, at=new.key.created_at)
+    revoked = steps.with_key(new.plaintext)
+
+    logged = revoked("ml_log", model="m", recipe="whole", environment="TRAINING")
+    small = revoked("datasets_create", name="few")
+    large = revoked("datasets_create", name="many", way="many")
+
+    assert (logged.kind, logged.status) == ("AuthenticationError", 401), logged.trace
+    assert (small.kind, small.status) == ("UnauthorizedException", 401), small.trace
+    assert "FlightUnauthenticatedError" in large.caused_by, large.trace
+    assert not Dataset.objects.exists()
+    assert not Table.objects.exists()
+    written = one_port.log.read_text("utf-8")
+    assert "/arrow.flight.protocol.FlightService/DoPut" in written
+    for answer in (logged, small, large):
+        assert new.plaintext not in answer.everything
+    assert new.plaintext not in written
+
+
+def test_a_large_upload_with_a_bad_key_is_refused_before_it_has_come(one_port: OnePort) -> None:
+    context = ssl.create_default_context(cafile=str(one_port.certificate))
+    connection = http.client.HTTPSConnection(LOOPBACK, one_port.port, timeout=60, context=context)
+    connection.putrequest("POST", "/v1/pandas_arrow")
+    connection.putheader("authorization", "ak-nonsense")
+    connection.putheader("content-length", str(2**40))  # nobody sends as much in a test
+    connection.endheaders(b"x" * 65_536)
+
+    answer = connection.getresponse()
+
+    assert answer.status == 401, answer.read()
+    connection.close()
+
+
+def test_where_somebody_comes_from_is_not_theirs_to_say(steps: Steps, cast: Cast, one_port: OnePort, key: str) -> None:
+    context = ssl.create_default_context(cafile=str(one_port.certificate))
+    connection = http.client.HTTPSConnection(
+        LOOPBACK, one_port.port, timeout=60, context=context, source_address=(ELSEWHERE, 0)
+    )
+    forged = {"X-Forwarded-For": "203.0.113.7", "X_Forwarded_For": "203.0.113.7", "X-Forwarded-Proto": "http"}
+    connection.request("GET", "/v2/spaces", headers={"authorization": key, **forged})
+    assert connection.getresponse().status == 200
+    connection.close()
+    steps.ok("datasets_create", name="many", way="many")  # over Flight, into this very process
+
+    uses.flush()
+    assert KeyUse.objects.get(key__owner=cast.bob).ip in (ELSEWHERE, LOOPBACK)
+    assert "203.0.113.7" not in one_port.log.read_text("utf-8")
+
+
+def test_a_key_in_an_address_is_refused_and_not_written_down(one_port: OnePort, key: str) -> None:
+    context = ssl.create_default_context(cafile=str(one_port.certificate))
+    connection = http.client.HTTPSConnection(LOOPBACK, one_port.port, timeout=60, context=context)
+    connection.request("GET", f"/v2/spaces?key={key}")
+
+    assert connection.getresponse().status == 400
+    connection.close()
+    assert key not in one_port.log.read_text("utf-8")
