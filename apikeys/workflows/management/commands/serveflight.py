@@ -13,6 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from apikeys import refusals
@@ -21,6 +22,7 @@ from apikeys.workflows import upkeep
 from apikeys.workflows.grpc.certificate import own_certificate
 from apikeys.workflows.grpc.server import GRACE, PortTaken, Server
 from apikeys.workflows.grpc.services import SERVICES
+from apikeys.workflows.grpc.statuses import logger
 
 # Seconds for what was counted and noted to be written at the end.
 _LAST_WORDS = 2
@@ -92,6 +94,7 @@ SIGTERM or Ctrl-C: the health service says NOT_SERVING, no call is taken any mor
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, end)
+        _reach_database()
         server = Server(SERVICES, calls=settings.GRPC_CALLS)
         places = self._listen(server, options)
         if options["with_parent"]:
@@ -133,6 +136,16 @@ SIGTERM or Ctrl-C: the health service says NOT_SERVING, no call is taken any mor
         if not places:
             raise CommandError("there is nothing to listen on: give a --port, or a --tls-port with a --certificate.")
         return places
+
+
+def _reach_database() -> None:
+    """Let an embedded database start now and not in the middle of the first call; a remote one may come later."""
+    try:
+        connection.ensure_connection()
+    except DatabaseError as error:
+        logger.warning("The database cannot be reached yet: %s", type(error).__name__)
+    finally:
+        connection.close()
 
 
 def _port(given: int | None, otherwise: int) -> int:
