@@ -41,6 +41,18 @@ def test_every_file_and_page_that_is_linked_exists() -> None:
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
+def test_every_file_that_a_page_about_workflows_links_exists() -> None:
+    folder = ROOT / "docs" / "workflows"
+    links = [
+        (page, target)
+        for page in folder.glob("*.md")
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    ]
+
+    assert len(links) > 10
+    assert [(page.name, target) for page, target in links if not (page.parent / target).exists()] == []
+
+
 def test_requirements_are_exact_hashed_and_name_no_address() -> None:
     """security.md 54."""
     ours = list(ROOT.glob("requirements*.txt"))

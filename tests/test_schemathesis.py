@@ -34,8 +34,10 @@ from apikeys.authentication import FORM
 from arizekeys.docs import openapi
 from tests.cast import Cast, assemble
 from tests.factories import ProjectFactory, bind, custom_role, later, service_key, user_key
+from tests.matrix.belongings import furnish
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from wsgiref.types import StartResponse, WSGIEnvironment
 
     from schemathesis.core.transport import Response
@@ -73,10 +75,22 @@ def _cursor(number: int) -> str:
     return Page([Space(pk=number)], None).cursors[0]
 
 
-for _kind in ("ApiKey", "Organization", "Project", "Role", "RoleBinding", "Space", "User"):
+for _kind in (
+    "ApiKey",
+    "Dataset",
+    "DatasetVersion",
+    "Experiment",
+    "Organization",
+    "Project",
+    "Role",
+    "RoleBinding",
+    "Space",
+    "User",
+):
     schemathesis.openapi.format(described_id(_kind, "id")["format"], _ids(_kind))
 schemathesis.openapi.format("resource-id", _ids("Space") | _ids("Project"))
 schemathesis.openapi.format("cursor", st.just("") | NUMBERS.map(_cursor))
+schemathesis.openapi.format("row-cursor", st.just("") | st.just("cm93OjE"))
 schemathesis.openapi.format("date-time", MOMENTS)
 
 _django = get_wsgi_application()
@@ -133,6 +147,11 @@ def _wrong_keys_without_end(settings: Settings) -> None:
     settings.VERIFY_GUESSES = 0
 
 
+@pytest.fixture(autouse=True)
+def _tables_folder(tmp_path: Path, settings: Settings) -> None:
+    settings.TABLES_FOLDER = tmp_path / "tables"
+
+
 @pytest.fixture
 def world(db: None) -> Cast:
     """Everybody in their places, under the first numbers: those in the examples, and in the IDs made up here."""
@@ -150,6 +169,7 @@ def world(db: None) -> Cast:
         user_key(person, cast.account)
     service_key(cast.alice, cast.production, cast.vision_lab)
     service_key(cast.bob, cast.production, cast.staging)
+    furnish(cast.actor(cast.alice), cast.production)
     return cast
 
 

@@ -41,8 +41,11 @@ def names_in(rows: Iterable[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
-def identified(stream: Stream, *, start: int = 0) -> Stream:
-    """Return a stream whose rows have ids that are texts: their own, or else their number; ``start`` is the first."""
+def identified(stream: Stream, *, start: int = 0, digits: int = 1) -> Stream:
+    """Return a stream whose rows have ids that are texts: their own, or else their number; ``start`` is the first.
+
+    Numbers of so many ``digits`` are in the same order as texts.
+    """
     place = stream.schema.get_field_index(ID)
     if place < 0:
         field, schema = pa.field(ID, pa.string()), stream.schema.insert(0, pa.field(ID, pa.string()))
@@ -54,7 +57,9 @@ def identified(stream: Stream, *, start: int = 0) -> Stream:
         number_of_first = start
         for batch in stream.batches:
             given = values.texts(batch.column(place)) if place >= 0 else [None] * batch.num_rows
-            ids = [str(number_of_first + number) if text is None else text for number, text in enumerate(given)]
+            ids = [
+                f"{number_of_first + number:0{digits}}" if text is None else text for number, text in enumerate(given)
+            ]
             arrays = list(batch.columns)
             if place < 0:
                 arrays.insert(0, pa.array(ids, pa.string()))

@@ -345,9 +345,8 @@ def _alike(name: str, kind: Any, other: str, other_kind: Any) -> tuple[Any, Any]
     """Two columns, cast to a type in which they can be compared."""
     left, right = pc.field(name), pc.field(other)
     if pa.types.is_null(kind) or pa.types.is_null(other_kind):
-        return left.cast(pa.bool_()) if pa.types.is_null(kind) else pc.scalar(pa.scalar(None, kind)), (
-            right.cast(kind if pa.types.is_null(other_kind) else pa.bool_())
-        )
+        nothing = (left if pa.types.is_null(kind) else right).cast(pa.bool_())
+        return nothing, nothing  # whatever is compared with nothing
     if _is_text(kind) and _is_text(other_kind):
         return left.cast(pa.large_string()), right.cast(pa.large_string())
     if pa.types.is_integer(kind) and pa.types.is_integer(other_kind) and pa.uint64() not in (kind, other_kind):

@@ -82,12 +82,12 @@ class Ingest(Endpoint):
 
         Raises:
             Invalid: two different ones, or none that could be one.
-            NotFound: the caller may not know of it.
+            Forbidden: the caller may not know of it.
         """
         named = {value for name in _SPACE_HEADERS if (value := self.request.headers.get(name))}
         if len(named) > 1:
             raise Invalid("The headers name two different spaces.")
-        return caller.space(next(iter(named), ""))
+        return caller.reach(next(iter(named), ""))
 
 
 class PandasArrow(Ingest):

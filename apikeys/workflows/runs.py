@@ -6,7 +6,7 @@ Clients of one age call what came out of a task its result, those of another its
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +38,8 @@ from apikeys.workflows.writing import writing
 
 OUTPUT, RESULT = "output", "result"
 _EXAMPLE = "example_id"
+# Of the ids of runs that come without: they come before those that are appended, as texts too.
+_DIGITS = 10
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,26 @@ def create(actor: Actor, dataset: Dataset, *, name: str, runs: Sequence[Row], at
     stream = edits.of_rows(_numbered(runs, at=at))
     require_room(None, stream, len(runs))
     return experiments.create_experiment(actor, dataset, name=name, stream=stream, at=at)
+
+
+def post(actor: Actor, experiment: Experiment, *, stream: Stream, at: datetime) -> Experiment:
+    """Fill an experiment that was begun, whose runs may have numbers for ids, or none.
+
+    Raises:
+        NotFound, Forbidden, Conflict, Invalid, StorageFailed: as ``experiments.post_runs``.
+    """
+    return experiments.post_runs(actor, experiment, stream=edits.identified(stream, digits=_DIGITS), at=at)
+
+
+def download(actor: Actor, experiment: Experiment) -> tables.Reading:
+    """Return all runs of an experiment.
+
+    Raises:
+        NotFound, Forbidden, StorageFailed: as ``experiments.read_runs``.
+    """
+    reading = experiments.read_runs(actor, experiment)
+    named = with_both_names(Stream(reading.schema, reading.batches))
+    return replace(reading, schema=named.schema, batches=named.batches)
 
 
 def read(

@@ -6,17 +6,20 @@ Certificates are checked: the port is trusted by its certificate alone, and 127.
 from __future__ import annotations
 
 import http.client
+import json
 import shutil
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import pytest
 from pytest_django import DjangoDbBlocker, Settings
 
+from accounts.models import AuditEvent
 from accounts.wire import encode_id
 from apikeys.lifecycle import revoke_key
 from apikeys.models import KeyUse
@@ -34,7 +37,7 @@ from tests.workflows.conftest import FlightServer
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.proxies]
 
 # A client elsewhere, whatever it says of itself.
-ELSEWHERE = "127.0.0.9"
+ELSEWHERE, FORGED = "127.0.0.9", "203.0.113.7"
 
 
 @dataclass(frozen=True)
@@ -134,11 +137,11 @@ def test_models_and_spans_go_up_and_come_back(steps: Steps) -> None:
 
 
 def test_datasets_and_experiments_go_up_and_come_back(steps: Steps) -> None:
-    steps.ok("datasets_create", name="few")
+    few = steps.ok("datasets_create", name="few")
     many = steps.ok("datasets_create", name="many", way="many")
     steps.ok("expect_dataset", dataset=many["id"], way="many")
 
-    ran = steps.ok("experiments_run", name="e", dataset="few")
+    ran = steps.ok("experiments_run", name="e", dataset=few["id"])
     steps.ok("expect_runs", name="e", experiment=ran["id"], rest=False)
 
 
@@ -184,20 +187,30 @@ def test_a_large_upload_with_a_bad_key_is_refused_before_it_has_come(one_port: O
     connection.close()
 
 
-def test_where_somebody_comes_from_is_not_theirs_to_say(steps: Steps, cast: Cast, one_port: OnePort, key: str) -> None:
+def test_where_somebody_comes_from_is_not_theirs_to_say(cast: Cast, one_port: OnePort, key: str) -> None:
     context = ssl.create_default_context(cafile=str(one_port.certificate))
     connection = http.client.HTTPSConnection(
         LOOPBACK, one_port.port, timeout=60, context=context, source_address=(ELSEWHERE, 0)
     )
-    forged = {"X-Forwarded-For": "203.0.113.7", "X_Forwarded_For": "203.0.113.7", "X-Forwarded-Proto": "http"}
-    connection.request("GET", "/v2/spaces", headers={"authorization": key, **forged})
-    assert connection.getresponse().status == 200
+    forged = {"X-Forwarded-For": FORGED, "X_Forwarded_For": FORGED, "X-Forwarded-Proto": "http"}
+    body = {"key_type": "USER", "name": "made elsewhere"}
+    connection.request(
+        "POST", "/v2/api-keys", json.dumps(body), {"authorization": key, "content-type": "application/json", **forged}
+    )
+    assert connection.getresponse().status == 201
     connection.close()
-    steps.ok("datasets_create", name="many", way="many")  # over Flight, into this very process
+    assert AuditEvent.objects.get(target_label__startswith="made elsewhere").ip == ELSEWHERE
 
+    trusted = grpc.ssl_channel_credentials(one_port.certificate.read_bytes())
+    with grpc.secure_channel(f"{LOOPBACK}:{one_port.port}", trusted) as channel:
+        export: Callable[..., bytes] = channel.unary_unary(
+            "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+        )
+        here = ("arize-space-id", encode_id("Space", cast.production.pk))
+        said = (("authorization", key), here, ("x-forwarded-for", FORGED), ("x-forwarded-proto", "http"))
+        export(b"", metadata=said, timeout=60)
     uses.flush()
-    assert KeyUse.objects.get(key__owner=cast.bob).ip in (ELSEWHERE, LOOPBACK)
-    assert "203.0.113.7" not in one_port.log.read_text("utf-8")
+    assert KeyUse.objects.get(key__name="a user key").ip == LOOPBACK
 
 
 def test_a_key_in_an_address_is_refused_and_not_written_down(one_port: OnePort, key: str) -> None:

@@ -35,6 +35,7 @@ from apikeys.models import ApiKey, KeySecret, KeyUse
 from apikeys.workflows.models import Dataset, DatasetVersion, Experiment, Prompt
 from tests.cast import Cast, assemble
 from tests.factories import PASSWORD, PersonFactory, ProjectFactory, bind, custom_role, later, service_key, user_key
+from tests.matrix.belongings import furnish
 from tests.workflows import rows
 
 # Who asks. A role at a level is the one role that matters, with what membership needs around it.
@@ -227,6 +228,7 @@ def build(who: str) -> Scene:
     dead = user_key(cast.alice, cast.account, "dead", at=before)
     revoke_key(cast.actor(cast.alice), dead.key, at=before)
     session_of(cast.alice)
+    furnish(cast.actor(cast.alice), cast.production)
     KeyUse.objects.create(key=service.key, first_used_at=before, last_used_at=before)
     AccessAttempt.objects.create(username="bob@example.com", ip_address="203.0.113.5", failures_since_start=5)
     rows.experiment(rows.dataset(cast.production, "golden-set"), "baseline-run", project=project)

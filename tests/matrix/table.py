@@ -157,6 +157,30 @@ Data
   read a prompt                                       | Y  .  .  .  | Y  Y  Y  .  | Y  Y  Y  .  | Y  Y  | Y  .  Y  k
   create a prompt                                     | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
   add a version to a prompt                           | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+Datasets
+  list datasets                                       | Y  .  .  .  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  Y  k
+  read a dataset                                      | Y  .  .  .  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  Y  k
+  create a dataset                                    | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  rename a dataset                                    | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  delete a dataset                                    | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  read examples                                       | Y  .  .  .  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  Y  k
+  add examples                                        | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  change examples                                     | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  remove examples                                     | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  annotate examples                                   | Y  .  .  .  | Y  Y  n  Y  | Y  Y  n  Y  | n  n  | Y  .  Y  k
+Experiments
+  list experiments                                    | Y  .  .  .  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  Y  k
+  read an experiment                                  | Y  .  .  .  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  Y  k
+  create an experiment                                | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  delete an experiment                                | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  read runs                                           | Y  .  .  .  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  Y  k
+  add runs                                            | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  annotate runs                                       | Y  .  .  .  | Y  Y  n  Y  | Y  Y  n  Y  | n  n  | Y  .  Y  k
+  list projects                                       | Y  .  .  .  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  Y  k
+  read a project                                      | Y  .  .  .  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  Y  k
+  create a project                                    | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  rename a project                                    | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  delete a project                                    | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
 The account
   read the account's key policy                       | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | -  h  -  k
   read about the account                              | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  -  k

@@ -25,7 +25,7 @@ from accounts.models import (
     User,
 )
 from apikeys.models import ApiKey, KeySecret
-from apikeys.workflows.models import Prompt, PromptVersion
+from apikeys.workflows.models import Dataset, DatasetVersion, Experiment, Prompt, PromptVersion, Table
 from tests.matrix.doors.ways import Of, Way
 from tests.matrix.fates import Fate
 from tests.matrix.scene import Scene
@@ -42,6 +42,10 @@ _OURS: Mapping[type[Model], Of[Q]] = {
     Organization: lambda scene: Q(account=scene.account),
     Space: lambda scene: Q(organization__account=scene.account),
     Project: lambda scene: Q(space__organization__account=scene.account),
+    Table: lambda scene: Q(space__organization__account=scene.account),
+    Dataset: lambda scene: Q(space__organization__account=scene.account),
+    DatasetVersion: lambda scene: Q(dataset__space__organization__account=scene.account),
+    Experiment: lambda scene: Q(dataset__space__organization__account=scene.account),
     Role: lambda scene: Q(account=scene.account) | Q(account=None),
     AccountBinding: lambda scene: Q(content_object=scene.account),
     OrganizationBinding: lambda scene: Q(content_object__account=scene.account),

@@ -76,6 +76,7 @@ def _passed(text: str) -> list[int]:
         ("not done", [1]),
         ("done = false", [1]),
         ("nothing = 1 or nothing = 'x' or nothing in (1) or nothing like 'x' or nothing = score", []),
+        ("nothing = price or price < nothing or nothing = nothing or list is null and nothing = large", []),
         ("nothing is null and list is not null", [0, 2]),
         ("half >= 2", [1]),
         ("half = price", []),

@@ -10,7 +10,7 @@ from accounts.models import Project, ProjectKind, Space
 from accounts.permissions import require
 from accounts.vocabulary import Permission
 from accounts.wire import decode_id
-from apikeys.workflows import datasets, experiments, projects
+from apikeys.workflows import datasets, experiments, projects, runs
 from apikeys.workflows.grpc.commands import answers
 from apikeys.workflows.grpc.datasets import find as find_dataset
 from apikeys.workflows.grpc.threshold import Visitor
@@ -54,7 +54,7 @@ def post_runs(visitor: Visitor, asked: Any) -> Callable[[Stream], Any]:
     experiments.may_post_runs(visitor.actor, experiment)
 
     def keep(stream: Stream) -> Any:
-        posted = experiments.post_runs(visitor.actor, experiment, stream=stream, at=visitor.caller.at)
+        posted = runs.post(visitor.actor, experiment, stream=stream, at=visitor.caller.at)
         visitor.note(Workflow.EXPERIMENT_WRITE, space)
         return answers.RunsPosted(experiment_id=posted.wire_id, dataset_id=dataset.wire_id)
 
@@ -65,7 +65,7 @@ def read(visitor: Visitor, asked: Any) -> Reading:
     """Return an experiment's runs."""
     space = visitor.space(asked.space_id)
     experiment = _find(visitor, space, asked.experiment_id, asked.experiment_name, asked.dataset_name)
-    reading = experiments.read_runs(visitor.actor, experiment)
+    reading = runs.download(visitor.actor, experiment)
     visitor.note(Workflow.EXPERIMENT_READ, space)
     named = with_both_names(Stream(reading.schema, reading.batches))
     return Reading(named.schema, reading.rows, named.batches)

@@ -8,7 +8,7 @@ from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from accounts.actors import Actor, Door, Operation
-from accounts.errors import Forbidden, Invalid, NotFound
+from accounts.errors import Invalid
 from accounts.models import Space
 from apikeys.errors import UnsafeRequest
 from apikeys.workflows import callers
@@ -19,7 +19,6 @@ from apikeys.workflows.grpc.statuses import logger
 from apikeys.workflows.uses import Workflow
 
 _KEPT_OF_COMMAND = 4_000
-_NO_ACCESS = "You have no access to this space, or there is no such space. Ask one of its admins."
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,7 @@ class Visitor:
             raise Invalid("Name the space: spaceId in a Flight command, the header arize-space-id for OpenTelemetry.")
         if self.space_header is not None and wire_id != self.space_header:
             raise UnsafeRequest("The command and the metadata name two different spaces.")
-        try:
-            return self.caller.space(wire_id)
-        except NotFound:
-            raise Forbidden(_NO_ACCESS) from None
+        return self.caller.reach(wire_id)
 
 
 def let_in(call: Call, door: Door) -> Visitor:

@@ -657,7 +657,7 @@ def connect(place: Place) -> Facts:
     """Open a connection to Flight, as a long-lived program has one."""
     from arize._flight.client import ArizeFlightClient
 
-    _KEPT["flight"] = ArizeFlightClient(sdk_config=_client(place)._sdk_config).__enter__()
+    _KEPT["flight"] = ArizeFlightClient(sdk_config=_client(place).sdk_config).__enter__()
     return {}
 
 

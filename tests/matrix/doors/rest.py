@@ -26,6 +26,7 @@ REST = Door(
 _FATES = {
     200: Fate.MADE,
     201: Fate.MADE,
+    202: Fate.MADE,
     204: Fate.MADE,
     401: Fate.UNAUTHORIZED,
     403: Fate.FORBIDDEN,
@@ -82,7 +83,7 @@ def rest(
     """Do or read something with a request such as ``PATCH /v2/spaces/{space_id}`` at the rows given, in order."""
     return RestWay(
         name=name,
-        looks=name.startswith("GET "),
+        looks=name.startswith("GET ") or name.endswith("/search"),
         at=at,
         body=body,
         form=form,

@@ -81,6 +81,11 @@ def verb(function: Callable[..., Any], arguments: Of[Call], differs: Instead | N
     )
 
 
+def work(function: Callable[..., Any], arguments: Of[Call]) -> Way:
+    """Do something by calling a function that is no verb, since it first writes down what it is given."""
+    return VerbWay(name="", function=function, arguments=arguments)
+
+
 def question(
     function: Callable[..., Any],
     arguments: Of[Call],

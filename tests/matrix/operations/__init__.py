@@ -11,6 +11,8 @@ from tests.matrix.operations.people import PEOPLE
 from tests.matrix.operations.places import ORGANIZATIONS, SPACES
 from tests.matrix.operations.projects import PROJECTS
 from tests.matrix.operations.roles import BINDINGS, ROLES
+from tests.matrix.operations.workflows import DATASETS, EXPERIMENTS
+from tests.matrix.operations.workflows import PROJECTS as DATA_PROJECTS
 
 OPERATIONS: dict[str, Operation] = {
     **KEYS,
@@ -21,6 +23,9 @@ OPERATIONS: dict[str, Operation] = {
     **BINDINGS,
     **PROJECTS,
     **DATA,
+    **DATASETS,
+    **EXPERIMENTS,
+    **DATA_PROJECTS,
     **ACCOUNT,
     **AUDIT,
     **ONESELF,

@@ -1,0 +1,57 @@
+"""What lies in the space of a scene: a dataset, an experiment made on it, and a project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+
+from accounts.actors import Actor
+from accounts.models import Project, Space
+from apikeys.workflows import examples, projects, runs
+from apikeys.workflows.models import Dataset, DatasetVersion, Experiment
+
+if TYPE_CHECKING:
+    from tests.matrix.scene import Scene
+
+EXAMPLES = [{"question": "capital of Spain?"}]
+RUNS = [{"example_id": "any", "output": "Madrid"}]
+
+
+def furnish(actor: Actor, space: Space) -> None:
+    """Put them there."""
+    at = timezone.now()
+    version = examples.create(actor, space, name="capitals", examples=EXAMPLES, at=at)
+    runs.create(actor, version.dataset, name="small-model", runs=RUNS, at=at)
+    projects.create_project(actor, space, name="support", at=at)
+
+
+def dataset(scene: Scene) -> Dataset:
+    """Return the dataset."""
+    return Dataset.objects.select_related("space__organization").get(space=scene.space, name="capitals")
+
+
+def version(scene: Scene) -> DatasetVersion:
+    """Return its version."""
+    return DatasetVersion.objects.select_related("table").get(dataset=dataset(scene))
+
+
+def example_id(scene: Scene) -> str:
+    """Return the id of the example in it."""
+    return str(examples.read(scene.cast.actor(scene.cast.alice), dataset(scene), limit=1).rows[0]["id"])
+
+
+def experiment(scene: Scene) -> Experiment:
+    """Return the experiment."""
+    rows = Experiment.objects.select_related("dataset__space__organization", "table")
+    return rows.get(dataset=dataset(scene))
+
+
+def run_id(scene: Scene) -> str:
+    """Return the id of its run."""
+    return str(runs.read(scene.cast.actor(scene.cast.alice), experiment(scene), limit=1).rows[0]["id"])
+
+
+def project(scene: Scene) -> Project:
+    """Return the project."""
+    return Project.objects.select_related("space__organization").get(space=scene.space, name="support")

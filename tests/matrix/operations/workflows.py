@@ -1,0 +1,199 @@
+"""What clients do with datasets, experiments and projects over REST, and the verbs behind that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accounts.audit import Tag
+from apikeys.workflows import datasets, examples, experiments, projects, runs
+from apikeys.workflows.editing import Value
+from tests.matrix.belongings import EXAMPLES, RUNS, dataset, example_id, experiment, project, run_id, version
+from tests.matrix.doors.rest import rest
+from tests.matrix.doors.verbs import given, question, verb, work
+from tests.matrix.doors.ways import wire
+from tests.matrix.operations.operation import Operation, operation
+from tests.matrix.scene import Scene
+
+_DATASET = "/v2/datasets/{dataset_id}"
+_EXPERIMENT = "/v2/experiments/{experiment_id}"
+_PROJECT = "/v2/projects/{project_id}"
+_EDITED = "Dataset DatasetVersion Table"
+
+
+def _said(row_id: str) -> dict[str, Any]:
+    return {"annotations": [{"record_id": row_id, "values": [{"name": "correct", "label": "yes"}]}]}
+
+
+def _values(row_id: str) -> dict[str, list[Value]]:
+    return {row_id: [Value("correct", label="yes")]}
+
+
+def _changed(scene: Scene) -> list[dict[str, str]]:
+    return [{"id": example_id(scene), "answer": "Madrid"}]
+
+
+def _gone(scene: Scene) -> dict[str, Any]:
+    return {"dataset_version_id": wire(version(scene)), "example_ids": [example_id(scene)]}
+
+
+DATASETS: dict[str, Operation] = {
+    "list datasets": operation(
+        question(datasets.datasets_seen_by, lambda scene: given(), holds=dataset),
+        rest("GET /v2/datasets", shows=lambda scene: wire(dataset(scene))),
+    ),
+    "read a dataset": operation(
+        question(datasets.get_dataset, lambda scene: given(dataset(scene).pk)),
+        rest(f"GET {_DATASET}", lambda scene: [dataset(scene)]),
+    ),
+    "create a dataset": operation(
+        work(examples.create, lambda scene: given(scene.space, name="new", examples=EXAMPLES)),
+        rest(
+            "POST /v2/datasets",
+            body=lambda scene: {"name": "new", "space_id": wire(scene.space), "examples": EXAMPLES},
+        ),
+        changes=_EDITED,
+        event=Tag.DATASET_CREATED,
+    ),
+    "rename a dataset": operation(
+        verb(datasets.rename_dataset, lambda scene: given(dataset(scene), name="renamed")),
+        rest(f"PATCH {_DATASET}", lambda scene: [dataset(scene)], body=lambda scene: {"name": "renamed"}),
+        changes="Dataset",
+        event=Tag.DATASET_CHANGED,
+    ),
+    "delete a dataset": operation(
+        verb(datasets.delete_dataset, lambda scene: given(dataset(scene))),
+        rest(f"DELETE {_DATASET}", lambda scene: [dataset(scene)]),
+        changes=f"{_EDITED} Experiment",
+        event=Tag.DATASET_DELETED,
+    ),
+    "read examples": operation(
+        question(examples.read, lambda scene: given(dataset(scene), limit=1)),
+        rest(f"GET {_DATASET}/examples", lambda scene: [dataset(scene)], shows=example_id),
+        rest(
+            f"POST {_DATASET}/examples/search",
+            lambda scene: [dataset(scene)],
+            body=lambda scene: {"filter": "question is not null"},
+            shows=example_id,
+        ),
+    ),
+    "add examples": operation(
+        work(examples.append, lambda scene: given(dataset(scene), examples=EXAMPLES)),
+        rest(f"POST {_DATASET}/examples", lambda scene: [dataset(scene)], body=lambda scene: {"examples": EXAMPLES}),
+        changes=_EDITED,
+        event=Tag.DATASET_CHANGED,
+    ),
+    "change examples": operation(
+        work(examples.update, lambda scene: given(dataset(scene), examples=_changed(scene))),
+        rest(
+            f"PATCH {_DATASET}/examples",
+            lambda scene: [dataset(scene)],
+            body=lambda scene: {"examples": _changed(scene)},
+        ),
+        changes=_EDITED,
+        event=Tag.DATASET_CHANGED,
+    ),
+    "remove examples": operation(
+        work(
+            examples.delete,
+            lambda scene: given(dataset(scene), version=version(scene).pk, ids=[example_id(scene)]),
+        ),
+        rest(f"DELETE {_DATASET}/examples", lambda scene: [dataset(scene)], body=_gone),
+        changes=_EDITED,
+        event=Tag.DATASET_CHANGED,
+    ),
+    "annotate examples": operation(
+        work(examples.annotate, lambda scene: given(dataset(scene), _values(example_id(scene)))),
+        rest(
+            f"POST {_DATASET}/examples/annotate",
+            lambda scene: [dataset(scene)],
+            body=lambda scene: _said(example_id(scene)),
+        ),
+        changes=_EDITED,
+        event=Tag.DATASET_ANNOTATED,
+    ),
+}
+
+EXPERIMENTS: dict[str, Operation] = {
+    "list experiments": operation(
+        question(experiments.experiments_seen_by, lambda scene: given(), holds=experiment),
+        rest("GET /v2/experiments", shows=lambda scene: wire(experiment(scene))),
+    ),
+    "read an experiment": operation(
+        question(experiments.get_experiment, lambda scene: given(experiment(scene).pk)),
+        rest(f"GET {_EXPERIMENT}", lambda scene: [experiment(scene)]),
+    ),
+    "create an experiment": operation(
+        work(runs.create, lambda scene: given(dataset(scene), name="new", runs=RUNS)),
+        rest(
+            "POST /v2/experiments",
+            body=lambda scene: {"name": "new", "dataset_id": wire(dataset(scene)), "experiment_runs": RUNS},
+        ),
+        changes="Experiment Table",
+        event=Tag.EXPERIMENT_CREATED,
+    ),
+    "delete an experiment": operation(
+        verb(experiments.delete_experiment, lambda scene: given(experiment(scene))),
+        rest(f"DELETE {_EXPERIMENT}", lambda scene: [experiment(scene)]),
+        changes="Experiment Table",
+        event=Tag.EXPERIMENT_DELETED,
+    ),
+    "read runs": operation(
+        question(runs.read, lambda scene: given(experiment(scene), limit=1)),
+        rest(f"GET {_EXPERIMENT}/runs", lambda scene: [experiment(scene)], shows=run_id),
+        rest(
+            f"POST {_EXPERIMENT}/runs/search",
+            lambda scene: [experiment(scene)],
+            body=lambda scene: {"filter": "output = 'Madrid'"},
+            shows=run_id,
+        ),
+    ),
+    "add runs": operation(
+        work(runs.append, lambda scene: given(experiment(scene), runs=RUNS)),
+        rest(
+            f"POST {_EXPERIMENT}/runs",
+            lambda scene: [experiment(scene)],
+            body=lambda scene: {"experiment_runs": RUNS},
+        ),
+        changes="Experiment Table",
+        event=Tag.EXPERIMENT_CHANGED,
+    ),
+    "annotate runs": operation(
+        work(runs.annotate, lambda scene: given(experiment(scene), _values(run_id(scene)))),
+        rest(
+            f"POST {_EXPERIMENT}/runs/annotate",
+            lambda scene: [experiment(scene)],
+            body=lambda scene: _said(run_id(scene)),
+        ),
+        changes="Experiment Table",
+        event=Tag.EXPERIMENT_ANNOTATED,
+    ),
+}
+
+PROJECTS: dict[str, Operation] = {
+    "list projects": operation(
+        question(projects.list_projects, lambda scene: given(), holds=project),
+        rest("GET /v2/projects", shows=lambda scene: wire(project(scene))),
+    ),
+    "read a project": operation(
+        question(projects.find_project, lambda scene: given(number=project(scene).pk)),
+        rest(f"GET {_PROJECT}", lambda scene: [project(scene)]),
+    ),
+    "create a project": operation(
+        verb(projects.create_project, lambda scene: given(scene.space, name="new")),
+        rest("POST /v2/projects", body=lambda scene: {"name": "new", "space_id": wire(scene.space)}),
+        changes="Project",
+        event=Tag.PROJECT_CREATED,
+    ),
+    "rename a project": operation(
+        verb(projects.rename_project, lambda scene: given(project(scene), name="renamed")),
+        rest(f"PATCH {_PROJECT}", lambda scene: [project(scene)], body=lambda scene: {"name": "renamed"}),
+        changes="Project",
+        event=Tag.PROJECT_CHANGED,
+    ),
+    "delete a project": operation(
+        verb(projects.delete_project, lambda scene: given(project(scene))),
+        rest(f"DELETE {_PROJECT}", lambda scene: [project(scene)]),
+        changes="Project",
+        event=Tag.PROJECT_DELETED,
+    ),
+}
