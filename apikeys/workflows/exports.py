@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from accounts.actors import Actor
-from accounts.errors import Invalid, NotFound
+from accounts.errors import Invalid
 from accounts.models import Project, ProjectKind, Space
 from accounts.permissions import require
 from accounts.vocabulary import Permission
@@ -67,34 +67,20 @@ class ExportQuery:
 def prepare(actor: Actor, space: Space, query: ExportQuery) -> Export:
     """Look up what an export gives; nothing is read yet but what columns there are.
 
-    A project that there is none of has no rows, and neither has one that the actor may not know of.
-
     Raises:
-        NotFound, Forbidden: the space is not the actor's to see, or its rows, or the project's, not theirs to read.
+        NotFound, Forbidden: the project is not the actor's to see, or its rows not theirs to read.
         Invalid: the query asks for columns that there are none of, its filter is none, or its times make no sense.
         StorageFailed: the rows cannot be read at the moment.
     """
-    project = _project_of(actor, space, query)
+    project = projects.find_named(actor, space, name=query.project)
+    require(actor, _READ[ProjectKind(project.kind)], project)
     if query.end <= query.start:
         raise Invalid("An export ends after it starts.")
     if query.chunk is not None and query.chunk < 1:
         raise Invalid("The rows of a batch are one at least.", field="stream_chunk_size")
     if query.sample_rate is not None and not 0 < query.sample_rate <= 1:
         raise Invalid("A sample rate is more than 0 and at most 1.", field="sample_rate")
-    if project is None:
-        return Export(query, ())
     return Export(query, _rows_of(project, query), _said_of(project, query))
-
-
-def _project_of(actor: Actor, space: Space, query: ExportQuery) -> Project | None:
-    try:
-        project = projects.find_named(actor, space, name=query.project)
-    except NotFound:
-        is_traced = query.environment == Environment.TRACING
-        require(actor, _READ[ProjectKind.TRACING if is_traced else ProjectKind.ML_MODEL], space)
-        return None
-    require(actor, _READ[ProjectKind(project.kind)], project)
-    return project
 
 
 def _rows_of(project: Project, query: ExportQuery) -> list[Segment]:

@@ -201,7 +201,7 @@ def test_a_query_that_makes_no_sense_is_refused(cast: Cast) -> None:
             _ = exports.prepare(bob, cast.production, asked(**query)).total
 
 
-def test_whoever_may_not_see_the_space_learns_nothing(cast: Cast) -> None:
+def test_whoever_may_not_see_it_learns_nothing(cast: Cast) -> None:
     log(cast.actor(cast.bob), cast.production, spans_of("a"))
 
     for who in (cast.erin, cast.mallory):
@@ -209,7 +209,7 @@ def test_whoever_may_not_see_the_space_learns_nothing(cast: Cast) -> None:
             with pytest.raises(NotFound) as refused:
                 exports.prepare(cast.actor(who), cast.production, asked(name))
 
-            assert refused.value.detail == "There is no such space, or you have no access to it."
+            assert refused.value.detail == "There is no such project, or you have no access to it."
 
 
 def test_whoever_reads_the_space_may_export(cast: Cast) -> None:
@@ -219,14 +219,12 @@ def test_whoever_reads_the_space_may_export(cast: Cast) -> None:
         assert _ids(exported(cast.actor(who), cast.production, asked())) == ["a"]
 
 
-def test_a_project_that_one_may_not_know_of_is_as_empty_as_one_that_there_is_not(cast: Cast) -> None:
+def test_a_restricted_project_is_closed(cast: Cast) -> None:
     log(cast.actor(cast.bob), cast.production, spans_of("a"))
     Project.objects.update(restricted_at=START)
 
-    for name in ("chat", "nothing"):
-        export = exports.prepare(cast.actor(cast.charlie), cast.production, asked(name, columns=("name",)))
-
-        assert (export.total, export.schema.names, list(export.batches())[0].num_rows) == (0, ["time"], 0)
+    with pytest.raises(NotFound):
+        exports.prepare(cast.actor(cast.charlie), cast.production, asked())
 
 
 def _fraud(environment: Environment = Environment.PRODUCTION, **more: Any) -> exports.ExportQuery:
