@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from itertools import product
 from typing import Any
 
 import pyarrow as pa
@@ -40,17 +39,16 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("one", "other"), [pytest.param(a, b, id=f"{a.type}-{b.type}") for a, b in product(KINDS, KINDS)]
-)
-def test_any_two_types_have_one_in_common(one: Any, other: Any) -> None:
-    kind = common(plain_type(one.type), plain_type(other.type))
+@pytest.mark.parametrize("one", [pytest.param(one, id=str(one.type)) for one in KINDS])
+def test_any_two_types_have_one_in_common(one: Any) -> None:
+    for other in KINDS:
+        kind = common(plain_type(one.type), plain_type(other.type))
 
-    for column in (one, one[1:], other, other[2:], other[:0]):
-        made = cast(column, kind)
-        made.validate(full=True)
-        assert made.type == kind
-        assert made.is_null().to_pylist() == column.is_null().to_pylist()
+        for column in (one, one[1:], other, other[2:], other[:0]):
+            made = cast(column, kind)
+            made.validate(full=True)
+            assert made.type == kind
+            assert made.is_null().to_pylist() == column.is_null().to_pylist(), (column.type, kind)
 
 
 @pytest.mark.parametrize(
