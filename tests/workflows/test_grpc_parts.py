@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Callable
+from typing import cast
 
 import grpc
 import pytest
@@ -14,6 +17,8 @@ from apikeys.errors import InvalidKey, LimiterFailed, Reason, TooOften
 from apikeys.workflows.errors import StorageFailed, TooLarge
 from apikeys.workflows.grpc.commands import commands, read_command, read_export, write_ticket
 from apikeys.workflows.grpc.headers import _peer
+from apikeys.workflows.grpc.patience import Lease
+from apikeys.workflows.grpc.server import Call, ClientGone
 from apikeys.workflows.grpc.statuses import status_of
 from apikeys.workflows.grpc.wire import read_part, write_part
 from apikeys.workflows.messages import declare
@@ -129,3 +134,27 @@ def test_a_ticket_is_the_question_again() -> None:
 def test_what_is_no_command_is_refused(text: bytes) -> None:
     with pytest.raises(Invalid):
         read_command(commands.Get, text)
+
+
+class Connection:
+    """A client as gRPC shows it, which has sent everything; ``dies`` says whether that was its end."""
+
+    def __init__(self, *, dies: bool) -> None:
+        self._dies = dies
+
+    def add_callback(self, ended: Callable[[], None]) -> bool:
+        """Call back when the connection ends: a moment later, as gRPC does."""
+        if self._dies:
+            threading.Timer(0.005, ended).start()
+        return True
+
+
+def test_a_client_that_died_is_told_from_one_that_has_finished() -> None:
+    calls = {
+        dies: Call("DoPut", context, iter(()), Lease(context))
+        for dies, context in ((dies, cast(grpc.ServicerContext, Connection(dies=dies))) for dies in (False, True))
+    }
+
+    assert calls[False].read() is None
+    with pytest.raises(ClientGone):
+        calls[True].read()
