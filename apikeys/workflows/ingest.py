@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.actors import Door, Operation
-from accounts.errors import Invalid
+from accounts.errors import Forbidden, Invalid, NotFound
 from accounts.models import Space
 from accounts.rest.endpoint import Endpoint
 from accounts.wire import encode_id
@@ -155,7 +155,10 @@ class Traces(Ingest):
         space = self.space_of(caller)
         if (request.content_type or "").partition(";")[0].strip() != "application/x-protobuf":
             raise Invalid("Send the spans as protobuf, with Content-Type: application/x-protobuf.")
-        spans.log_traces(caller.actor, space, traces.tables_of(_export_in(request._request)), at=caller.at)
+        try:
+            spans.log_traces(caller.actor, space, traces.tables_of(_export_in(request._request)), at=caller.at)
+        except NotFound as error:  # a project that others may know of
+            raise Forbidden(error.detail) from None
         caller.note(Workflow.TRACE_EXPORT, space)
         answer = ExportTraceServiceResponse().SerializeToString()
         return HttpResponse(answer, content_type="application/x-protobuf", headers={"Cache-Control": "no-store"})

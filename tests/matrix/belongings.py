@@ -1,4 +1,4 @@
-"""What lies in the space of a scene: a dataset, an experiment made on it, and a project."""
+"""What lies in the space of a scene: a dataset, experiments made on it, a project with a span, and an ML model."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from django.utils import timezone
 
 from accounts.actors import Actor
 from accounts.models import Project, Space
-from apikeys.workflows import examples, projects, runs
+from apikeys.workflows import examples, experiments, runs
 from apikeys.workflows.models import Dataset, DatasetVersion, Experiment
+from tests.workflows import logging
 
 if TYPE_CHECKING:
     from tests.matrix.scene import Scene
 
 EXAMPLES = [{"question": "capital of Spain?"}]
 RUNS = [{"example_id": "any", "output": "Madrid"}]
+SPANS = logging.spans_of("a")
+PREDICTIONS = {"predictionID": ["p"], "time": [logging.START], "categoricalPredictionLabel": ["x"]}
+MODEL = "fraud"  # as it is called there
 
 
 def furnish(actor: Actor, space: Space) -> None:
@@ -23,7 +27,9 @@ def furnish(actor: Actor, space: Space) -> None:
     at = timezone.now()
     version = examples.create(actor, space, name="capitals", examples=EXAMPLES, at=at)
     runs.create(actor, version.dataset, name="small-model", runs=RUNS, at=at)
-    projects.create_project(actor, space, name="support", at=at)
+    experiments.open_experiment(actor, version.dataset, name="begun", at=at)
+    logging.log(actor, space, SPANS, name="support")
+    logging.predict(actor, space, PREDICTIONS)
 
 
 def dataset(scene: Scene) -> Dataset:
@@ -44,7 +50,13 @@ def example_id(scene: Scene) -> str:
 def experiment(scene: Scene) -> Experiment:
     """Return the experiment."""
     rows = Experiment.objects.select_related("dataset__space__organization", "table")
-    return rows.get(dataset=dataset(scene))
+    return rows.get(dataset=dataset(scene), name="small-model")
+
+
+def begun(scene: Scene) -> Experiment:
+    """Return another one, which waits for its runs."""
+    rows = Experiment.objects.select_related("dataset__space__organization", "table")
+    return rows.get(dataset=dataset(scene), name="begun")
 
 
 def run_id(scene: Scene) -> str:

@@ -163,6 +163,8 @@ Datasets
   create a dataset                                    | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
   rename a dataset                                    | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
   delete a dataset                                    | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  add a version to a dataset                          | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  list the versions of a dataset                      | Y  .  .  .  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  Y  k
   read examples                                       | Y  .  .  .  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  Y  k
   add examples                                        | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
   change examples                                     | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
@@ -171,6 +173,8 @@ Datasets
 Experiments
   list experiments                                    | Y  .  .  .  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  Y  k
   read an experiment                                  | Y  .  .  .  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  Y  k
+  begin an experiment                                 | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  post the runs of an experiment                      | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
   create an experiment                                | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
   delete an experiment                                | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
   read runs                                           | Y  .  .  .  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  Y  k
@@ -181,6 +185,18 @@ Experiments
   create a project                                    | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
   rename a project                                    | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
   delete a project                                    | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+Spans and predictions
+  log spans to a project                              | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  log spans to a new project                          | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  send traces                                         | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  evaluate spans                                      | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  annotate spans                                      | Y  .  .  .  | Y  Y  n  Y  | Y  Y  n  Y  | n  n  | Y  .  Y  k
+  patch the metadata of spans                         | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  export spans                                        | Y  .  .  .  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  Y  k
+  log predictions to a model                          | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  log predictions to a new model                      | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  log a single record                                 | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  -  k
+  export predictions                                  | Y  .  .  .  | Y  Y  Y  n  | Y  Y  Y  n  | Y  Y  | Y  .  Y  k
 The account
   read the account's key policy                       | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | -  h  -  k
   read about the account                              | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  -  k

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from accounts.actors import Door as Threshold
-from tests.matrix.doors import browser, command, desk, graphql, rest, verbs, verify
+from tests.matrix.doors import browser, command, desk, flight, graphql, ingest, rest, verbs, verify
 from tests.matrix.doors.ways import Door, Way
 from tests.matrix.fates import Fate
 from tests.matrix.operations import OPERATIONS
@@ -29,6 +29,9 @@ DOORS: dict[Door, Callable[[], set[str]]] = {
     desk.DESK: desk.offered,
     command.COMMAND: command.offered,
     verify.VERIFY: verify.offered,
+    flight.FLIGHT: flight.offered,
+    ingest.INGEST: ingest.offered,
+    flight.OTLP: ingest.offered_to_exporters,
 }
 # What doors offer that is nobody's to be allowed or forbidden.
 OUTSIDE = {
@@ -112,6 +115,7 @@ def _traces(outcome: Outcome, operation: Operation, way: Way, *, done: bool) -> 
     """Return what is wrong with what an operation left behind."""
     if not done:
         left = [*sorted(outcome.changed), *sorted(tag for tag, _ in outcome.done)]
+        left += [f"{outcome.files} files"] if outcome.files else []
         return [f"nothing was to be done, and there is: {', '.join(left)}"] if left else []
     faults = []
     if not operation.changes <= outcome.changed <= operation.may_change:

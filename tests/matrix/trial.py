@@ -5,9 +5,11 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from axes.models import AccessAttempt
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Model, Q
 
@@ -25,7 +27,8 @@ from accounts.models import (
     User,
 )
 from apikeys.models import ApiKey, KeySecret
-from apikeys.workflows.models import Dataset, DatasetVersion, Experiment, Prompt, PromptVersion, Table
+from apikeys.workflows.models import Dataset, DatasetVersion, Experiment, Prompt, PromptVersion, Segment, Table
+from apikeys.workflows.segments import forget_streams
 from tests.matrix.doors.ways import Of, Way
 from tests.matrix.fates import Fate
 from tests.matrix.scene import Scene
@@ -53,6 +56,7 @@ _OURS: Mapping[type[Model], Of[Q]] = {
     ProjectBinding: lambda scene: Q(content_object__space__organization__account=scene.account),
     ApiKey: lambda scene: Q(account=scene.account),
     KeySecret: lambda scene: Q(key__account=scene.account),
+    Segment: lambda scene: Q(project__space__organization__account=scene.account),
     Prompt: lambda scene: Q(space__organization__account=scene.account),
     PromptVersion: lambda scene: Q(prompt__space__organization__account=scene.account),
     AccessAttempt: lambda scene: Q(username=scene.bob.email),
@@ -66,6 +70,7 @@ class Outcome:
     came: Fate | str
     changed: frozenset[str]  # models of which rows are others than before
     done: frozenset[tuple[str, str]]  # what was recorded as done, by tag and door
+    files: int  # how many tables lie in the folder that did not before
 
 
 @dataclass(frozen=True)
@@ -77,13 +82,14 @@ class Stage:
     look: tuple[str, tuple[Any, ...]]
     before: Mapping[str, str]
     last: int
+    files: frozenset[Path]
 
     @classmethod
     def of(cls, scene: Scene) -> Self:
         """Set a stage."""
         look = _look(scene)
         last = AuditEvent.objects.values_list("pk", flat=True).latest("pk")
-        return cls(scene, pickle.dumps(scene), look, _state(look), last)
+        return cls(scene, pickle.dumps(scene), look, _state(look), last, _files())
 
     def attempt(self, way: Way) -> Outcome:
         """Ask in one way, and take back whatever that did."""
@@ -92,11 +98,15 @@ class Stage:
             if way.prepared is not None:
                 way.prepared(scene)
                 before = _state(self.look)
+            forget_streams()  # of what comes row by row the audit log tells once an hour
             came = _came(scene, way)
             after = _state(self.look)
             changed = frozenset(name for name in after if after[name] != before[name])
-            outcome = Outcome(came, changed, frozenset(self._done()))
+            files = _files() - self.files
+            outcome = Outcome(came, changed, frozenset(self._done()), len(files))
             transaction.set_rollback(True)
+        for path in files:
+            path.unlink()
         return outcome
 
     def _done(self) -> list[tuple[str, str]]:
@@ -122,6 +132,11 @@ def _state(look: tuple[str, tuple[Any, ...]]) -> dict[str, str]:
     with connection.cursor() as cursor:
         cursor.execute(*look)
         return dict(cursor.fetchall())
+
+
+def _files() -> frozenset[Path]:
+    """Return the tables that lie in the folder, and what was not made a table."""
+    return frozenset(path for path in settings.TABLES_FOLDER.rglob("*") if path.is_file())
 
 
 def _came(scene: Scene, way: Way) -> Fate | str:

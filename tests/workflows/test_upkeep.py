@@ -13,6 +13,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 from accounts.models import AuditEvent
 from apikeys.workflows import tables, upkeep
 from apikeys.workflows.models import Segment, SegmentKind, Table
+from apikeys.workflows.streams import Stream
 from tests.cast import Cast
 from tests.workflows.logging import asked, exported, log, spans_of, update
 
@@ -62,7 +63,7 @@ def test_what_was_deleted_meanwhile_does_not_come_back(cast: Cast, monkeypatch: 
         log(bob, cast.production, spans_of(f"s{number}"))
     written = tables.drafted
 
-    def deleting(stream: tables.Stream) -> object:
+    def deleting(stream: Stream) -> object:
         Segment.objects.order_by("pk")[0].delete()
         return written(stream)
 
@@ -98,11 +99,8 @@ def test_old_rows_go_with_their_files_and_the_log_says_so(
 def test_it_is_the_same_table_for_pyarrow(cast: Cast) -> None:
     bob = cast.actor(cast.bob)
     for number in range(FEW):
-        log(
-            bob,
-            cast.production,
-            spans_of(f"s{number}", **{"attributes.v": pa.array([[0.5, number]], pa.list_(pa.float32()))}),
-        )
+        vector = pa.array([[0.5, number]], pa.list_(pa.float32()))
+        log(bob, cast.production, spans_of(f"s{number}", **{"attributes.v": vector}))
 
     upkeep.merge_small(at=timezone.now())
 

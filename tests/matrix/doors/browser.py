@@ -27,7 +27,7 @@ BROWSER = Door(
     because="A bot never signs in (security 21). An operator is in no account, so there are no Settings for them. "
     "What is not allowed is said on the page.",
 )
-_OTHER_DOORS = re.compile(r"\^?(v2\b|admin/|(introspect|graphql)$)")
+_OTHER_DOORS = re.compile(r"\^?(v[12[]|admin/|(introspect|graphql)$)")
 # They only lead on to pages that are named.
 _SIGNPOSTS = frozenset({"home"})
 _STEPS = 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -48,14 +48,7 @@ class RestWay(Way):
 
     def ask(self, scene: Scene) -> Fate | str:
         """Send it."""
-        response = scene.client().generic(
-            self.name.partition(" ")[0],
-            self._address(scene),
-            urlencode(self.form(scene)) if self.form else json.dumps(self.body(scene)) if self.body else "",
-            content_type="application/x-www-form-urlencoded" if self.form else "application/json",
-            headers={"authorization": f"Bearer {scene.key}"} if scene.key else {},
-            query_params=dict(self.query(scene)) if self.query else {},
-        )
+        response = self.asking(scene)()
         content = response.getvalue().decode()
         fate = _FATES.get(response.status_code)
         if fate is Fate.AGAINST and response.json()["error_code"] == "role_above_own":
@@ -63,6 +56,17 @@ class RestWay(Way):
         if fate is Fate.MADE and self.shows is not None and self.shows(scene) not in content:
             return Fate.ABSENT
         return fate or f"{response.status_code}: {content}"
+
+    def asking(self, scene: Scene) -> Callable[[], Any]:
+        """Return the request, to be sent later."""
+        client, method, address = scene.client(), self.name.partition(" ")[0], self._address(scene)
+        sent = urlencode(self.form(scene)) if self.form else json.dumps(self.body(scene)) if self.body else ""
+        more: dict[str, Any] = {
+            "content_type": "application/x-www-form-urlencoded" if self.form else "application/json",
+            "headers": {"authorization": f"Bearer {scene.key}"} if scene.key else {},
+            "query_params": dict(self.query(scene)) if self.query else {},
+        }
+        return lambda: client.generic(method, address, sent, **more)
 
     def _address(self, scene: Scene) -> str:
         rows = iter(self.at(scene))

@@ -21,6 +21,8 @@ from tests.matrix.doors.ways import Door, Instead, Of, Way
 from tests.matrix.fates import Fate
 from tests.matrix.scene import NOBODY, Scene
 
+# What functions that write tables call: none of them keeps anything without.
+_WRITES = frozenset({"writing", "_in_place"})
 VERBS = Door("verb", Threshold.SYSTEM)
 _FATES = (
     (Escalation, Fate.ABOVE),
@@ -83,7 +85,7 @@ def verb(function: Callable[..., Any], arguments: Of[Call], differs: Instead | N
 
 def work(function: Callable[..., Any], arguments: Of[Call]) -> Way:
     """Do something by calling a function that is no verb, since it first writes down what it is given."""
-    return VerbWay(name="", function=function, arguments=arguments)
+    return VerbWay(name=_name_of(function) or "", function=function, arguments=arguments)
 
 
 def question(
@@ -109,13 +111,22 @@ def question(
 
 
 def offered() -> set[str]:
-    """Return the name of every function that is made a verb."""
+    """Return the name of every function that is made a verb, and of every one that writes tables."""
     return {
-        function.__name__
+        name
         for package in (accounts, apikeys)
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
         if ".migrations" not in module.name
         for _, function in inspect.getmembers(import_module(module.name), inspect.isfunction)
-        # What the decorator returned bears its function's name, and is still the decorator's own code.
-        if function.__code__.co_filename == verbs.__file__ and hasattr(function, "__wrapped__")
+        if (name := _name_of(function)) is not None
     }
+
+
+def _name_of(function: Any) -> str | None:
+    # What the decorator returned bears its function's name, and is still the decorator's own code.
+    if function.__code__.co_filename == verbs.__file__ and hasattr(function, "__wrapped__"):
+        return str(function.__name__)
+    if _WRITES.intersection(function.__code__.co_names) and not function.__name__.startswith("_"):
+        # With where it is: there are examples to append and runs to append.
+        return f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+    return None

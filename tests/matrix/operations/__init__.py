@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.matrix.operations.data import DATA
 from tests.matrix.operations.installation import ACCOUNT, AUDIT, INSTALLATION
 from tests.matrix.operations.keys import KEYS
+from tests.matrix.operations.logs import LOGS
 from tests.matrix.operations.oneself import ONESELF
 from tests.matrix.operations.operation import Operation
 from tests.matrix.operations.people import PEOPLE
@@ -26,6 +27,7 @@ OPERATIONS: dict[str, Operation] = {
     **DATASETS,
     **EXPERIMENTS,
     **DATA_PROJECTS,
+    **LOGS,
     **ACCOUNT,
     **AUDIT,
     **ONESELF,

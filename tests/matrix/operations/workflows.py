@@ -1,23 +1,30 @@
-"""What clients do with datasets, experiments and projects over REST, and the verbs behind that."""
+"""What clients do with datasets, experiments and projects, over REST and Arrow Flight, and the verbs behind that."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
+
 from accounts.audit import Tag
 from apikeys.workflows import datasets, examples, experiments, projects, runs
 from apikeys.workflows.editing import Value
-from tests.matrix.belongings import EXAMPLES, RUNS, dataset, example_id, experiment, project, run_id, version
+from apikeys.workflows.models import DatasetKind
+from tests.matrix.belongings import EXAMPLES, RUNS, begun, dataset, example_id, experiment, project, run_id, version
+from tests.matrix.doors.flight import flown
 from tests.matrix.doors.rest import rest
 from tests.matrix.doors.verbs import given, question, verb, work
 from tests.matrix.doors.ways import wire
 from tests.matrix.operations.operation import Operation, operation
 from tests.matrix.scene import Scene
+from tests.workflows.sending import stream_of
 
 _DATASET = "/v2/datasets/{dataset_id}"
 _EXPERIMENT = "/v2/experiments/{experiment_id}"
 _PROJECT = "/v2/projects/{project_id}"
 _EDITED = "Dataset DatasetVersion Table"
+_TABLE = pa.table({"id": ["1"], "question": ["capital of Spain?"]})
+_RUNS = pa.table({"id": ["1"], "example_id": ["1"], "output": ["Madrid"]})
 
 
 def _said(row_id: str) -> dict[str, Any]:
@@ -40,6 +47,7 @@ DATASETS: dict[str, Operation] = {
     "list datasets": operation(
         question(datasets.datasets_seen_by, lambda scene: given(), holds=dataset),
         rest("GET /v2/datasets", shows=lambda scene: wire(dataset(scene))),
+        flown("DoAction list_datasets", lambda scene: {}, shows=lambda scene: wire(dataset(scene))),
     ),
     "read a dataset": operation(
         question(datasets.get_dataset, lambda scene: given(dataset(scene).pk)),
@@ -51,6 +59,11 @@ DATASETS: dict[str, Operation] = {
             "POST /v2/datasets",
             body=lambda scene: {"name": "new", "space_id": wire(scene.space), "examples": EXAMPLES},
         ),
+        work(
+            datasets.create_dataset,
+            lambda scene: given(scene.space, name="new", kind=DatasetKind.GENERATIVE, stream=stream_of(_TABLE)),
+        ),
+        flown("DoPut create_dataset", lambda scene: {"datasetName": "new"}, _TABLE),
         changes=_EDITED,
         event=Tag.DATASET_CREATED,
     ),
@@ -63,10 +76,23 @@ DATASETS: dict[str, Operation] = {
     "delete a dataset": operation(
         verb(datasets.delete_dataset, lambda scene: given(dataset(scene))),
         rest(f"DELETE {_DATASET}", lambda scene: [dataset(scene)]),
+        flown("DoAction delete_dataset", lambda scene: {"datasetId": wire(dataset(scene))}),
         changes=f"{_EDITED} Experiment",
         event=Tag.DATASET_DELETED,
     ),
+    "add a version to a dataset": operation(
+        work(datasets.add_version, lambda scene: given(dataset(scene), stream=stream_of(_TABLE))),
+        flown("DoPut update_dataset", lambda scene: {"datasetId": wire(dataset(scene))}, _TABLE),
+        changes=_EDITED,
+        event=Tag.DATASET_VERSION_ADDED,
+    ),
+    "list the versions of a dataset": operation(
+        question(datasets.versions_of, lambda scene: given(dataset(scene)), holds=version),
+        flown("DoAction get_dataset_versions", lambda scene: {"datasetId": wire(dataset(scene))}),
+    ),
     "read examples": operation(
+        question(datasets.read_rows, lambda scene: given(version(scene))),
+        flown("DoGet get_dataset", lambda scene: {"datasetId": wire(dataset(scene))}, shows=example_id),
         question(examples.read, lambda scene: given(dataset(scene), limit=1)),
         rest(f"GET {_DATASET}/examples", lambda scene: [dataset(scene)], shows=example_id),
         rest(
@@ -122,7 +148,27 @@ EXPERIMENTS: dict[str, Operation] = {
         question(experiments.get_experiment, lambda scene: given(experiment(scene).pk)),
         rest(f"GET {_EXPERIMENT}", lambda scene: [experiment(scene)]),
     ),
+    "begin an experiment": operation(
+        work(experiments.open_experiment, lambda scene: given(dataset(scene), name="new")),
+        flown(
+            "DoAction create_experiment_db_entry",
+            lambda scene: {"datasetId": wire(dataset(scene)), "experimentName": "new"},
+        ),
+        changes="Experiment Project?",
+        event=Tag.EXPERIMENT_CREATED,
+    ),
+    "post the runs of an experiment": operation(
+        work(experiments.post_runs, lambda scene: given(begun(scene), stream=stream_of(_RUNS))),
+        flown(
+            "DoPut post_experiment_data",
+            lambda scene: {"datasetId": wire(dataset(scene)), "experimentName": "begun"},
+            _RUNS,
+        ),
+        changes="Experiment Table",
+        event=Tag.EXPERIMENT_CHANGED,
+    ),
     "create an experiment": operation(
+        work(experiments.create_experiment, lambda scene: given(dataset(scene), name="new", stream=stream_of(_RUNS))),
         work(runs.create, lambda scene: given(dataset(scene), name="new", runs=RUNS)),
         rest(
             "POST /v2/experiments",
@@ -134,10 +180,13 @@ EXPERIMENTS: dict[str, Operation] = {
     "delete an experiment": operation(
         verb(experiments.delete_experiment, lambda scene: given(experiment(scene))),
         rest(f"DELETE {_EXPERIMENT}", lambda scene: [experiment(scene)]),
+        flown("DoAction delete_experiment", lambda scene: {"experimentId": wire(experiment(scene))}),
         changes="Experiment Table",
         event=Tag.EXPERIMENT_DELETED,
     ),
     "read runs": operation(
+        question(experiments.read_runs, lambda scene: given(experiment(scene))),
+        flown("DoGet get_experiment", lambda scene: {"experimentId": wire(experiment(scene))}, shows=run_id),
         question(runs.read, lambda scene: given(experiment(scene), limit=1)),
         rest(f"GET {_EXPERIMENT}/runs", lambda scene: [experiment(scene)], shows=run_id),
         rest(
@@ -193,7 +242,7 @@ PROJECTS: dict[str, Operation] = {
     "delete a project": operation(
         verb(projects.delete_project, lambda scene: given(project(scene))),
         rest(f"DELETE {_PROJECT}", lambda scene: [project(scene)]),
-        changes="Project",
+        changes="Project Segment Table",
         event=Tag.PROJECT_DELETED,
     ),
 }
