@@ -330,6 +330,7 @@ def test_ctrl_c_ends_everything_and_the_next_run_changes_nothing(first: Copy) ->
     assert first.wait() == 0
     assert first.said.endswith("\nStopped.\n")
     assert "Traceback" not in first.said
+    assert "Fatal" not in first.said
     require_nothing_left(first.folder)
 
     again = Copy(first.folder).wait_until_ready()

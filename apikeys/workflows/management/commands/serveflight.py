@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import ssl
 import sys
@@ -86,6 +87,10 @@ SIGTERM or Ctrl-C: the health service says NOT_SERVING, no call is taken any mor
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Serve, and end in order."""
+        server = Server(SERVICES, calls=settings.GRPC_CALLS)
+        places = self._listen(server, options)
+        memory.spare()
+        _reach_database()
         ended = threading.Event()
 
         def end(number: int, frame: FrameType | None) -> None:
@@ -95,10 +100,6 @@ SIGTERM or Ctrl-C: the health service says NOT_SERVING, no call is taken any mor
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, end)
-        memory.spare()
-        _reach_database()
-        server = Server(SERVICES, calls=settings.GRPC_CALLS)
-        places = self._listen(server, options)
         if options["with_parent"]:
             threading.Thread(target=_follow, args=(ended,), name="parent", daemon=True).start()
         writing = [
@@ -181,6 +182,7 @@ def _no_password() -> str:
 
 
 def _follow(ended: threading.Event) -> None:
-    while sys.stdin.buffer.read(1):
+    # Not through Python's own buffer: whoever ends while a thread waits in that, ends with a fatal error.
+    while os.read(sys.stdin.fileno(), 1):
         pass
     ended.set()
