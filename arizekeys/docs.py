@@ -58,6 +58,7 @@ _TAGS = {
     "Spaces": "Where work happens: in an organization, open to all of it or private.",
     "Roles": "Sets of permissions: the predefined ones, and the account's own, which can be given in spaces.",
     "Projects": "What spans and predictions are logged to.",
+    "Spans": "What was logged to a project, span by span.",
     "Datasets": "Named examples in versions that follow one another.",
     "Experiments": "What tasks made of datasets.",
     "Role bindings": "Which user has which role in which space.",

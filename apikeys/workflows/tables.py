@@ -145,7 +145,7 @@ def read(table: Table, columns: Iterable[str] | None = None, *, batch_rows: int 
         StorageFailed: its file cannot be read.
     """
     with _storage():
-        file = pq.ParquetFile(settings.TABLES_FOLDER / table.file)
+        file = pq.ParquetFile(settings.TABLES_FOLDER / table.file, pre_buffer=False)
     schema = _stored_schema(file)
     wanted = None if columns is None else set(columns)
     if wanted is not None:

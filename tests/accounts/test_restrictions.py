@@ -62,7 +62,7 @@ def test_both_are_told_under_projects(cast: Cast, project: Project) -> None:
     assert second.tag == Tag.PROJECT_UNRESTRICTED
     told = tell(first, ip=None)
     assert (told.action, told.target, told.facts) == ("Restricted a project", "fraud-model", [("Space", "production")])
-    assert [tag for tag, _ in dict(actions())["Projects"]] == ["project", "project:restrict", "project:unrestrict"]
+    assert {"project", first.tag, second.tag} <= {tag for tag, _ in dict(actions())["Projects"]}
 
 
 def test_restricting_twice_keeps_the_first_moment_and_tells_once(cast: Cast, project: Project) -> None:

@@ -30,7 +30,7 @@ print(json.dumps(told))
 
 def constructors(release: str) -> dict[str, str]:
     """Return the blocks under the headings of a release, by page and place."""
-    found = {}
+    found: dict[str, str] = {}
     for page in sorted(PAGES.glob("*.md")):
         for section in re.split(r"^## ", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
             heading, _, body = section.partition("\n")

@@ -15,6 +15,7 @@ from apikeys.models import ApiKey
 from tests.cast import Cast
 from tests.clients.libraries import Call
 from tests.factories import SpaceFactory
+from tests.workflows.rows import dataset, project
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -38,6 +39,46 @@ REVOKE = "mutation($input: RevokeApiKeyInput!) { revokeApiKey(input: $input) { k
 CREATE_ORGANIZATION = """
 mutation($input: CreateOrganizationMutationInput!) { createOrganization(input: $input) { organization { id name } } }
 """
+DATA = """
+query ($id: ID!, $search: String, $exact: Boolean) {
+  node(id: $id) {
+    ... on Space {
+      models(first: 5, search: $search, useExactSearchMatch: $exact) { edges { node { id name } } }
+      datasets(first: 5) { edges { node { name } } }
+    }
+  }
+}
+"""
+NODE = "query ($id: ID!) { node(id: $id) { __typename } }"
+# In the shape of the prompt hub of SDK 7.54.0.
+PUSH = """
+mutation push(
+  $spaceId: ID!, $name: String!, $commitMessage: String!, $format: PromptVersionInputVariableFormatEnum!
+  $provider: ExternalLLMProvider!, $model: String, $messages: [LLMMessageInput!]!
+  $invocation: InvocationParamsInput!, $providerParams: ProviderParamsInput!
+) {
+  createPrompt(input: {
+    spaceId: $spaceId, name: $name, commitMessage: $commitMessage, inputVariableFormat: $format, provider: $provider,
+    model: $model, messages: $messages, invocationParams: $invocation, providerParams: $providerParams
+  }) { prompt { id name } }
+}
+"""
+PULL = """
+query pull($spaceId: ID!) {
+  node(id: $spaceId) {
+    ... on Space {
+      prompts(first: 1) {
+        edges {
+          node {
+            id messages llmParameters
+            toolChoice { ... on ToolChoiceTool { tool } ... on ToolChoiceChoice { choice } }
+          }
+        }
+      }
+    }
+  }
+}
+"""
 REMOVE = "mutation($input: RemoveSpaceMemberMutationInput!) { removeSpaceMember(input: $input) { clientMutationId } }"
 
 
@@ -58,9 +99,17 @@ def test_reads_the_schema(cast: Cast, gql: Call, bobs: str) -> None:
         "updateSpace(input: UpdateSpaceMutationInput!)",
         "assignSpaceMembership(input: AssignSpaceMembershipMutationInput!)",
         "removeSpaceMember(input: RemoveSpaceMemberMutationInput!)",
+        "createPrompt(input: CreatePromptMutationInput!)",
+        "createPromptVersion(input: CreatePromptVersionMutationInput!)",
+        "inputVariableFormat: PromptVersionInputVariableFormatEnum!",
+        "provider: ExternalLLMProvider!",
+        "messages: [LLMMessageInput!]!",
+        "invocationParams: InvocationParamsInput!",
+        "providerParams: ProviderParamsInput!",
     ):
         assert re.search(rf"^  {re.escape(field)}", schema, re.MULTILINE), field
     assert "type AccountOrganization implements Node {" in schema
+    assert "union ToolChoice = ToolChoiceTool | ToolChoiceChoice" in schema
 
 
 def test_asks(cast: Cast, gql: Call, bobs: str) -> None:
@@ -108,6 +157,52 @@ def test_administers(cast: Cast, gql: Call, alices: str) -> None:
     assert made["createOrganization"]["organization"] == {"id": encode_id("Organization", growth.pk), "name": "Growth"}
     assert removed == {"removeSpaceMember": {"clientMutationId": "m 1"}}
     assert not SpaceBinding.objects.filter(user=cast.bob, content_object=cast.production).exists()
+
+
+def test_finds_a_model_by_its_name_and_reads_what_lies_in_a_space(cast: Cast, gql: Call, charlies: str) -> None:
+    for name in ("fraud", "fraud 2"):
+        project(cast.production, name, kind="ML_MODEL")
+    dataset(cast.production, "golden")
+    variables = {"id": encode_id("Space", cast.production.pk), "search": "fraud", "exact": True}
+
+    space = gql(charlies, "execute", document=DATA, variables=variables).ok()["node"]
+
+    (model,) = space["models"]["edges"]
+    assert model["node"]["name"] == "fraud"
+    assert gql(charlies, "execute", document=NODE, variables={"id": model["node"]["id"]}).ok() == {
+        "node": {"__typename": "Model"}
+    }
+    assert [edge["node"]["name"] for edge in space["datasets"]["edges"]] == ["golden"]
+
+
+def test_pushes_a_prompt_and_pulls_it(cast: Cast, gql: Call, bobs: str, charlies: str) -> None:
+    space = encode_id("Space", cast.production.pk)
+    values = {
+        "spaceId": space,
+        "name": "greeting",
+        "commitMessage": "first",
+        "format": "F_STRING",
+        "provider": "vertexAI",
+        "messages": [{"role": "user", "content": "Greet {name} ☃"}],
+        "invocation": {"temperature": 0.5, "toolConfig": {"toolChoice": {"choice": "auto"}}},
+        "providerParams": {},
+    }
+
+    made = gql(bobs, "execute", document=PUSH, variables=values).ok()["createPrompt"]["prompt"]
+    pulled = gql(charlies, "execute", document=PULL, variables={"spaceId": space}).ok()["node"]["prompts"]["edges"]
+    refused = gql(charlies, "execute", document=PUSH, variables=values | {"name": "another"})
+
+    assert [edge["node"] for edge in pulled] == [
+        {
+            "id": made["id"],
+            "messages": values["messages"],
+            "toolChoice": {"choice": "auto"},
+            "llmParameters": {"temperature": 0.5},
+        }
+    ]
+    assert refused.kind == "TransportQueryError"
+    assert refused.errors is not None
+    assert refused.errors[0]["extensions"] == {"code": "forbidden", "status": 403}
 
 
 @pytest.mark.parametrize("header", ["x-api-key", "Authorization"])

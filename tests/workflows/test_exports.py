@@ -9,13 +9,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from accounts.errors import Invalid, NotFound
+from accounts.errors import Forbidden, Invalid, NotFound
 from accounts.models import Project
 from apikeys.workflows import exports
 from apikeys.workflows.models import Environment, SegmentKind
 from apikeys.workflows.uploads import ACTUAL_COLUMNS, Kind
 from apikeys.workflows.uploads import Environment as Env
 from tests.cast import Cast
+from tests.factories import bind, custom_role
 from tests.workflows.logging import START, asked, exported, log, nanoseconds, predict, spans_of, update
 
 EVALUATIONS, ANNOTATIONS, METADATA = SegmentKind.EVALUATIONS, SegmentKind.ANNOTATIONS, SegmentKind.METADATA
@@ -217,6 +218,14 @@ def test_whoever_reads_the_space_may_export(cast: Cast) -> None:
 
     for who in (cast.alice, cast.charlie, cast.dana):
         assert _ids(exported(cast.actor(who), cast.production, asked())) == ["a"]
+
+
+def test_whoever_sees_the_project_and_not_its_spans_exports_nothing(cast: Cast) -> None:
+    log(cast.actor(cast.bob), cast.production, spans_of("a"))
+    bind(cast.erin, cast.production, custom_role(cast.account, "sees", "SPACE_READ", "PROJECT_READ"))
+
+    with pytest.raises(Forbidden, match="PROJECT_SPAN_READ"):
+        exports.prepare(cast.actor(cast.erin), cast.production, asked())
 
 
 def test_a_restricted_project_is_closed(cast: Cast) -> None:

@@ -198,6 +198,26 @@ class Asked:
     command: dict[str, Any]
 
 
+@pytest.mark.parametrize("given", [{"id": [0, 1]}, {}], ids=["numbers", "none"])
+def test_runs_are_read_with_ids_that_are_texts_and_under_both_names(
+    flight_server: FlightServer, bobs: str, space: str, given: dict[str, list[int]]
+) -> None:
+    named = {"spaceId": space, "datasetName": "golden"}
+    runs = pa.table({**given, "example_id": ["a", "b"], "output": ["yes", None]})
+    with flying(flight_server, bobs) as flight:
+        made = flight.put(ROWS, "DatasetWritten", createDataset=named)
+        begin = {**named, "experimentName": "first"}
+        entry = flight.act("create_experiment_db_entry", "ExperimentEntry", createExperimentDbEntry=begin)
+        posting = {"spaceId": space, "datasetId": made.dataset_id, "experimentName": "first"}
+        flight.put(runs, "RunsPosted", postExperimentData=posting)
+
+        read = flight.get(getExperiment={"spaceId": space, "experimentId": entry.experiment_id})
+
+    assert read.column("id").type == pa.string()
+    assert len(set(read.column("id").to_pylist())) == 2
+    assert read.column("output").to_pylist() == read.column("result").to_pylist() == ["yes", None]
+
+
 def commands_about(space: str) -> list[Asked]:
     """Every command there is, about things that may or may not exist."""
     dataset = {"spaceId": space, "datasetName": "golden"}

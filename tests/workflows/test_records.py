@@ -15,6 +15,7 @@ from apikeys.workflows.single_records import read_record
 from apikeys.workflows.streams import Stream
 from apikeys.workflows.uploads import Environment, Kind
 from tests.cast import Cast
+from tests.factories import bind, custom_role
 from tests.workflows.logging import START, predict
 
 ROWS = {"predictionID": ["1", "2"], "categoricalPredictionLabel": ["yes", "no"]}
@@ -67,6 +68,17 @@ def test_nobody_else_logs_records(cast: Cast, tables_folder: Path, is_there: boo
 
     assert (Table.objects.count(), Project.objects.count()) == (0, int(is_there))
     assert not [path for path in tables_folder.rglob("*") if path.is_file()]
+
+
+def test_whoever_only_makes_models_adds_to_none(cast: Cast) -> None:
+    role = custom_role(cast.account, "makes", "SPACE_READ", "PROJECT_READ", "ML_MODEL_CREATE")
+    bind(cast.erin, cast.production, role)
+
+    predict(cast.actor(cast.erin), cast.production, ROWS)
+    with pytest.raises(Forbidden, match="ML_MODEL_UPDATE"):
+        predict(cast.actor(cast.erin), cast.production, ROWS)
+
+    assert Segment.objects.count() == 1
 
 
 def test_a_tracing_project_is_no_model(cast: Cast) -> None:

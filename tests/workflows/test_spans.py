@@ -14,13 +14,14 @@ from accounts.actors import Door
 from accounts.audit import Tag
 from accounts.errors import Conflict, Forbidden, Invalid, NotFound
 from accounts.models import AuditEvent, Project, ProjectKind
+from accounts.roles import RoleName
 from apikeys.errors import InvalidKey
 from apikeys.lifecycle import revoke_key
 from apikeys.workflows import projects, spans, tables
 from apikeys.workflows.models import Segment, SegmentKind, Table
 from apikeys.workflows.streams import Stream
 from tests.cast import Cast
-from tests.factories import user_key
+from tests.factories import bind, custom_role, user_key
 from tests.workflows.logging import START, asked, exported, log, spans_of, update
 
 EVALUATIONS, ANNOTATIONS, METADATA = SegmentKind.EVALUATIONS, SegmentKind.ANNOTATIONS, SegmentKind.METADATA
@@ -82,6 +83,24 @@ def test_nobody_else_logs_spans(cast: Cast, tables_folder: Path, is_there: bool)
     assert not Table.objects.exists()
     assert not _files(tables_folder)
     assert Project.objects.exists() is is_there
+
+
+def test_a_new_project_takes_both_permissions(cast: Cast) -> None:
+    only_makes = custom_role(cast.account, "makes", "SPACE_READ", "PROJECT_READ", "PROJECT_CREATE")
+    only_logs = custom_role(cast.account, "logs", "SPACE_READ", "PROJECT_READ", "PROJECT_SPAN_CREATE")
+    bind(cast.erin, cast.production, only_makes)
+    bind(cast.mallory, cast.account, RoleName.MEMBER)
+    bind(cast.mallory, cast.production, only_logs)
+
+    for who, missing in ((cast.erin, "PROJECT_SPAN_CREATE"), (cast.mallory, "PROJECT_CREATE")):
+        with pytest.raises(Forbidden, match=missing):
+            log(cast.actor(who), cast.production, spans_of("a"))
+    assert not Project.objects.exists()
+
+    projects.create_project(cast.actor(cast.erin), cast.production, name="chat", at=START)
+    assert log(cast.actor(cast.mallory), cast.production, spans_of("a")).table.rows == 1
+    with pytest.raises(Forbidden, match="PROJECT_SPAN_CREATE"):
+        log(cast.actor(cast.erin), cast.production, spans_of("a"))
 
 
 def test_nobody_else_says_something_of_them(cast: Cast) -> None:

@@ -60,8 +60,13 @@ def values_by_record(annotations: list[dict[str, Any]]) -> dict[str, list[Value]
     return found
 
 
+def annotations_out(annotations: list[Annotation]) -> list[dict[str, Any]]:
+    """Return what people said of a row."""
+    return [_annotation(one) for one in annotations]
+
+
 def _said(annotations: list[Annotation]) -> dict[str, Any]:
-    return {"annotations": [_annotation(one) for one in annotations]} if annotations else {}
+    return {"annotations": annotations_out(annotations)} if annotations else {}
 
 
 def _annotation(one: Annotation) -> dict[str, Any]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apikeys.workflows.rest import datasets, experiments, projects
+from apikeys.workflows.rest import datasets, experiments, projects, spans
 
 app_name = "workflows_rest"
 
 urlpatterns = [
     path("projects", projects.ProjectList.as_view(), name="projects"),
     path("projects/<str:project_id>", projects.ProjectDetail.as_view(), name="project"),
+    path("spans", spans.SpanList.as_view(), name="spans"),
+    path("spans/annotate", spans.SpanAnnotations.as_view(), name="annotate-spans"),
     path("datasets", datasets.DatasetList.as_view(), name="datasets"),
     path("datasets/<str:dataset_id>", datasets.DatasetDetail.as_view(), name="dataset"),
     path("datasets/<str:dataset_id>/examples", datasets.Examples.as_view(), name="examples"),

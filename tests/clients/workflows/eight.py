@@ -230,13 +230,6 @@ def expect_spans(place: Place, *, project: str, layers: list[str]) -> Facts:
     return comparing.compare_spans(lambda to: _export_spans(place, project, to), place.at, layers, 8)
 
 
-@STEPS.step
-def spans_list(place: Place, *, project: str, **options: Any) -> Facts:
-    """List spans over REST."""
-    said = _client(place).spans.list(project=project, **_during(place), **options)
-    return {"spans": [span.to_dict() for span in said.spans]}
-
-
 # --- datasets
 
 

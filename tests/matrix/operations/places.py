@@ -31,7 +31,7 @@ from tests.matrix.operations.operation import Operation, operation
 from tests.matrix.operations.people import UNSEEN, UNSEEN_BY
 from tests.matrix.scene import STRANGER
 
-_GONE = "SpaceBinding ApiKey User Table Segment Dataset DatasetVersion Experiment Prompt PromptVersion"
+_GONE = "SpaceBinding ApiKey User Project Table Segment Dataset DatasetVersion Experiment Prompt PromptVersion"
 _NOT_READ = "What the page does not offer to this caller it does not read: the form leads on, and nothing is different."
 _CLOSED = "The page is about the place, too; where its members would stand it says that they are not shown."
 _ANYWHERE = (

@@ -19,6 +19,7 @@ from django.utils import timezone
 from apikeys import refusals
 from apikeys.usage import uses
 from apikeys.workflows import upkeep
+from apikeys.workflows.grpc import memory
 from apikeys.workflows.grpc.certificate import own_certificate
 from apikeys.workflows.grpc.server import GRACE, PortTaken, Server
 from apikeys.workflows.grpc.services import SERVICES
@@ -94,6 +95,7 @@ SIGTERM or Ctrl-C: the health service says NOT_SERVING, no call is taken any mor
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, end)
+        memory.spare()
         _reach_database()
         server = Server(SERVICES, calls=settings.GRPC_CALLS)
         places = self._listen(server, options)

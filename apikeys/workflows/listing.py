@@ -1,0 +1,141 @@
+"""The spans of a project a page at a time, newest first, and what a person says of some of them.
+
+A page is found by going through the spans of its time: whoever wants all of them exports them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import heapq
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+from django.db import transaction
+
+from accounts.actors import Actor
+from accounts.errors import Invalid, NotAllowed, NotFound
+from accounts.models import Project
+from accounts.permissions import require
+from accounts.vocabulary import Permission
+from apikeys.workflows import exports, values
+from apikeys.workflows.editing import Value, annotated
+from apikeys.workflows.edits import of_rows
+from apikeys.workflows.exports import ExportQuery
+from apikeys.workflows.models import Environment, SegmentKind
+from apikeys.workflows.rows import Slice
+from apikeys.workflows.spans import Updated, update_spans
+
+SPAN_ID, TRACE_ID, START = "context.span_id", "context.trace_id", "start_time"
+_TIME = "time"
+# How far back a list goes that does not say (SDK 8.61, list_spans).
+USUAL_RANGE = timedelta(days=7)
+
+Key = tuple[int, str, str]
+
+
+def list_spans(
+    actor: Actor,
+    project: Project,
+    *,
+    start: datetime,
+    end: datetime,
+    condition: str | None = None,
+    cursor: str | None = None,
+    limit: int,
+) -> Slice:
+    """Return a page of the spans that began between two moments, both included; later ones first.
+
+    Raises:
+        NotFound, Forbidden: the project is not the actor's to see, or its spans not theirs to read.
+        Invalid: the times make no sense, or the cursor is none of ours.
+        NotAllowed: the condition cannot be read.
+        StorageFailed: they cannot be read at the moment.
+    """
+    require(actor, Permission.PROJECT_SPAN_READ, project)
+    before = _open(cursor)
+    query = ExportQuery(
+        project=project.name,
+        environment=Environment.TRACING,
+        start=start,
+        end=end + timedelta(microseconds=1),
+        filter=condition or "",
+    )
+    try:
+        export = exports.prepare(actor, project.space, query)
+        if not export.total:
+            return Slice([], None)
+        found = _latest(export.batches(), before, limit + 1)
+    except Invalid as error:
+        if error.field == "filter":
+            raise NotAllowed(error.detail, field="filter") from error
+        raise
+    page = found[:limit]
+    return Slice([row for _, row in page], _seal(page[-1][0]) if len(found) > limit else None)
+
+
+def annotate_spans(actor: Actor, project: Project, said: Mapping[str, Sequence[Value]], *, at: datetime) -> Updated:
+    """Say something of spans, by their ids: of all of them, or of none.
+
+    Raises:
+        NotFound, Forbidden: the project is not the actor's to see, or to annotate; or there is no such span.
+        StorageFailed: there is no room.
+    """
+    require(actor, Permission.PROJECT_SPAN_ANNOTATE, project)
+    changes = annotated(said, actor, at=at)
+    stream = of_rows([{SPAN_ID: one, **change} for one, change in changes.items()])
+    with transaction.atomic():
+        updated = update_spans(
+            actor, project.space, project_name=project.name, kind=SegmentKind.ANNOTATIONS, stream=stream, at=at
+        )
+        if updated.unmatched:
+            raise NotFound(f"{len(updated.unmatched)} of these spans are not in “{project}”; nothing was annotated.")
+    return updated
+
+
+def _latest(batches: Iterator[pa.RecordBatch], before: Key | None, count: int) -> list[tuple[Key, dict[str, Any]]]:
+    """Return the rows that began last, of those that began before a place; as many as are wanted."""
+    heap: list[tuple[Key, int, dict[str, Any]]] = []
+    number = 0
+    for batch in batches:
+        for place, key in enumerate(_keys(batch)):
+            if (before is not None and key >= before) or (len(heap) == count and key <= heap[0][0]):
+                continue
+            number -= 1  # of rows with one key the first to come counts as the later one
+            entry = (key, number, values.records(batch.slice(place, 1))[0])
+            (heapq.heappush if len(heap) < count else heapq.heappushpop)(heap, entry)
+    return [(key, row) for key, _, row in sorted(heap, key=lambda entry: entry[:2], reverse=True)]
+
+
+def _keys(batch: pa.RecordBatch) -> Iterator[Key]:
+    names = batch.schema.names
+    began = _whole(batch.column(START if START in names else _TIME))
+    ids = [values.texts(batch.column(name)) if name in names else [""] * batch.num_rows for name in (TRACE_ID, SPAN_ID)]
+    for start, trace, span in zip(began, *ids, strict=True):
+        yield start or 0, trace or "", span or ""
+
+
+def _whole(column: Any) -> list[int | None]:
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("ns", column.type.tz), safe=False)
+    found: list[int | None] = column.cast(pa.int64(), safe=False).to_pylist()
+    return found
+
+
+def _seal(key: Key) -> str:
+    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
+
+
+def _open(cursor: str | None) -> Key | None:
+    if not cursor:
+        return None
+    try:
+        start, trace, span = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_"))
+    except (binascii.Error, UnicodeError, ValueError, TypeError, RecursionError):
+        start = trace = span = None
+    if type(start) is not int or not isinstance(trace, str) or not isinstance(span, str):
+        raise Invalid("This cursor is not one that a list returned; start again without it.", field="cursor")
+    return start, trace, span
