@@ -181,6 +181,8 @@ Experiments
   create a project                                    | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
   rename a project                                    | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
   delete a project                                    | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  read spans                                          | Y  .  .  .  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  Y  k
+  annotate spans                                      | Y  .  .  .  | Y  Y  n  Y  | Y  Y  n  Y  | n  n  | Y  .  Y  k
 The account
   read the account's key policy                       | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | -  h  -  k
   read about the account                              | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  -  k
