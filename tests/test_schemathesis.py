@@ -91,6 +91,7 @@ for _kind in (
 schemathesis.openapi.format("resource-id", _ids("Space") | _ids("Project"))
 schemathesis.openapi.format("cursor", st.just("") | NUMBERS.map(_cursor))
 schemathesis.openapi.format("row-cursor", st.just("") | st.just("cm93OjE"))
+schemathesis.openapi.format("span-cursor", st.just(""))
 schemathesis.openapi.format("date-time", MOMENTS)
 
 _django = get_wsgi_application()

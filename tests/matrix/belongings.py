@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 from django.utils import timezone
 
 from accounts.actors import Actor
 from accounts.models import Project, Space
-from apikeys.workflows import examples, experiments, runs
+from apikeys.workflows import examples, experiments, runs, spans
 from apikeys.workflows.models import Dataset, DatasetVersion, Experiment
+from apikeys.workflows.streams import Stream
 from tests.workflows import logging
 
 if TYPE_CHECKING:
     from tests.matrix.scene import Scene
 
 EXAMPLES = [{"question": "capital of Spain?"}]
+SPAN = "7f3c2a1b9d8e4f60"
 RUNS = [{"example_id": "any", "output": "Madrid"}]
 SPANS = logging.spans_of("a")
 PREDICTIONS = {"predictionID": ["p"], "time": [logging.START], "categoricalPredictionLabel": ["x"]}
@@ -30,6 +34,14 @@ def furnish(actor: Actor, space: Space) -> None:
     experiments.open_experiment(actor, version.dataset, name="begun", at=at)
     logging.log(actor, space, SPANS, name="support")
     logging.predict(actor, space, PREDICTIONS)
+    spans.log_spans(actor, space, project_name="support", stream=_span(at), at=at)
+
+
+def _span(at: datetime) -> Stream:
+    began = int(at.timestamp()) * 10**9
+    columns = {"context.trace_id": ["t"], "context.span_id": [SPAN], "start_time": [began], "end_time": [began]}
+    batch = pa.RecordBatch.from_pydict({**columns, "time": pa.array([began], pa.timestamp("ns", "UTC"))})
+    return Stream(batch.schema, iter([batch]))
 
 
 def dataset(scene: Scene) -> Dataset:

@@ -185,6 +185,8 @@ Experiments
   create a project                                    | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
   rename a project                                    | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
   delete a project                                    | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  read spans                                          | Y  .  .  .  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  Y  k
+  annotate spans by their ids                         | Y  .  .  .  | Y  Y  n  Y  | Y  Y  n  Y  | n  n  | Y  .  Y  k
 Spans and predictions
   log spans to a project                              | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
   log spans to a new project                          | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k

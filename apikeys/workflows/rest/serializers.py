@@ -133,6 +133,9 @@ class Number(serializers.FloatField):
 class MaybeId(WireId):
     """An ID that may be left out, or be empty, which means the same."""
 
+    def __init__(self, type_name: str, **kwargs: Any) -> None:
+        super().__init__(type_name, allow_blank=True, **kwargs)
+
     def run_validation(self, data: Any = serializers.empty) -> Any:
         """Check the text, unless there is none."""
         return None if data == "" else super().run_validation(data)

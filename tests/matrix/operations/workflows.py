@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+from django.utils import timezone
 
 from accounts.audit import Tag
-from apikeys.workflows import datasets, examples, experiments, projects, runs
+from apikeys.workflows import datasets, examples, experiments, listing, projects, runs, segments
 from apikeys.workflows.editing import Value
 from apikeys.workflows.models import DatasetKind
-from tests.matrix.belongings import EXAMPLES, RUNS, begun, dataset, example_id, experiment, project, run_id, version
+from tests.matrix.belongings import (
+    EXAMPLES,
+    RUNS,
+    SPAN,
+    begun,
+    dataset,
+    example_id,
+    experiment,
+    project,
+    run_id,
+    version,
+)
 from tests.matrix.doors.flight import flown
 from tests.matrix.doors.rest import rest
 from tests.matrix.doors.verbs import given, question, verb, work
-from tests.matrix.doors.ways import wire
+from tests.matrix.doors.ways import Way, wire
 from tests.matrix.operations.operation import Operation, operation
 from tests.matrix.scene import Scene
 from tests.workflows.sending import stream_of
@@ -41,6 +55,15 @@ def _changed(scene: Scene) -> list[dict[str, str]]:
 
 def _gone(scene: Scene) -> dict[str, Any]:
     return {"dataset_version_id": wire(version(scene)), "example_ids": [example_id(scene)]}
+
+
+def _recently() -> dict[str, datetime]:
+    return {"start": timezone.now() - timedelta(hours=1), "end": timezone.now()}
+
+
+def _told_again(way: Way) -> Way:
+    """What is written to a project is told of once in a while; here, of each time."""
+    return replace(way, prepared=lambda scene: segments.forget_streams())
 
 
 DATASETS: dict[str, Operation] = {
@@ -244,5 +267,20 @@ PROJECTS: dict[str, Operation] = {
         rest(f"DELETE {_PROJECT}", lambda scene: [project(scene)]),
         changes="Project Segment Table",
         event=Tag.PROJECT_DELETED,
+    ),
+    "read spans": operation(
+        question(listing.list_spans, lambda scene: given(project(scene), limit=1, **_recently())),
+        rest("POST /v2/spans", body=lambda scene: {"project_id": wire(project(scene))}, shows=lambda scene: SPAN),
+    ),
+    "annotate spans by their ids": operation(
+        _told_again(work(listing.annotate_spans, lambda scene: given(project(scene), _values(SPAN)))),
+        _told_again(
+            rest(
+                "POST /v2/spans/annotate",
+                body=lambda scene: {"project_id": wire(project(scene)), **_said(SPAN)},
+            )
+        ),
+        changes="Project Segment Table",
+        event=Tag.PROJECT_WRITTEN,
     ),
 }
