@@ -178,6 +178,7 @@ def _nginx_workflows(around: Around) -> dict[str, str]:
         "/etc/ssl/certs/keys.example.com.pem": str(around.certificate),
         "/etc/ssl/private/keys.example.com.key": str(around.key),
         "127.0.0.1:8000": f"{LOOPBACK}:{around.authority}",
+        "127.0.0.1:8002": f"{LOOPBACK}:{around.authority}",
         "127.0.0.1:8815": f"{LOOPBACK}:{around.service}",
         "listen 443": f"listen {LOOPBACK}:{around.port}",
         "/var/log/nginx/arizekeys.log": "/dev/stdout",
