@@ -267,7 +267,7 @@ def test_a_role_in_a_project_says_where_it_is_and_is_no_membership_of_the_space(
 
 
 @pytest.mark.parametrize(
-    "wire_id", ["x", "", "U3BhY2U6MTpBQUFB", "Space:1", "💣", "A" * 10_000, encode_id("Project", 1)]
+    "wire_id", ["x", "", "U3BhY2U6MTpBQUFB", "Space:1", "💣", "A" * 10_000, encode_id("Dashboard", 1)]
 )
 def test_what_is_no_id_is_said_to_be_none(cast: Cast, wire_id: str) -> None:
     assert asker(cast.bob).codes("query($id: ID!) { node(id: $id) { id } }", id=wire_id) == ["invalid"]
