@@ -329,7 +329,7 @@ def _groups_behind(file: pq.ParquetFile, after: int) -> tuple[list[int], int]:
 def _read(file: pq.ParquetFile, schema: pa.Schema, batch_rows: int, groups: list[int]) -> Iterator[pa.RecordBatch]:
     categories = _categories_of(file)
     with file:
-        batches = file.iter_batches(batch_rows, row_groups=groups, columns=schema.names, use_threads=False)
+        batches = file.iter_batches(batch_rows, row_groups=groups, columns=schema.names, use_threads=True)
         while True:
             with _storage():
                 batch = next(batches, None)

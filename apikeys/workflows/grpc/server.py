@@ -37,6 +37,9 @@ _SETTLES = 0.05
 _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", LARGEST_MESSAGE),
     ("grpc.max_send_message_length", -1),
+    # No guessing how much a fast client could send ahead: what came and was not read yet is memory.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 4 * 2**20),
     ("grpc.so_reuseport", 0),  # a port that is taken is an error, and not shared
     ("grpc.max_concurrent_streams", CALLS),
     ("grpc.max_allowed_incoming_connections", _CONNECTIONS),
