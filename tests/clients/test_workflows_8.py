@@ -208,7 +208,7 @@ def test_experiments_run_and_come_back_equal(steps: Steps, force_http: bool) -> 
     if not force_http:
         project = Experiment.objects.get().project
         assert project is not None
-        assert run["project"] == encode_id("Model", project.pk)
+        assert run["project"] == encode_id("Project", project.pk)
         names = steps.ok("count_traces", project=project.name)["names"]
         assert names == ["Evaluation: _length"] * 3 + ["Task: _failing_task"] * 3
 
@@ -265,10 +265,22 @@ def test_projects_are_made_listed_looked_up_renamed_and_deleted(steps: Steps) ->
     assert steps("projects_get", project=other).kind == "NotFoundException"
 
 
+def test_spans_are_read_and_annotated_over_rest(steps: Steps) -> None:
+    steps.logged("spans_log", project="p")
+    project = encode_id("Project", Project.objects.get(name="p").pk)
+
+    found = steps.ok("spans_list", project=project, limit=3)["spans"]
+    steps.ok("spans_annotate", project=project, span="00000000000000a2")
+
+    assert [span["context"]["span_id"] for span in found] == [f"00000000000000a{number}" for number in (4, 3, 2, 1)]
+    assert {span["name"] for span in found} == {"root ü", "", "child", "日本"}
+    assert "annotation.quality.label" in steps.ok("spans_export_to_df", project="p")["columns"]
+
+
 @pytest.mark.parametrize("working_key", ["a user key"], indirect=True)
 def test_restricted_projects_are_closed_to_whoever_is_not_bound_there(steps: Steps, cast: Cast) -> None:
     steps.logged("spans_log", project="p")
-    project = encode_id("Model", Project.objects.get(name="p").pk)
+    project = encode_id("Project", Project.objects.get(name="p").pk)
     admin = steps.with_key(user_key(cast.alice, cast.account).plaintext)
 
     admin.ok("restrict", resource=project)
@@ -307,7 +319,7 @@ def attempts(steps: Steps) -> list[Attempt]:
     examples = steps.ok("expect_records", dataset=dataset)["ids"]
     experiment = steps.ok("experiments_create", name="e", examples=examples, dataset=dataset)["id"]
     run = steps.ok("experiments_list_runs", experiment=experiment)["runs"][0]["id"]
-    project = encode_id("Model", Project.objects.get(name="p").pk)
+    project = encode_id("Project", Project.objects.get(name="p").pk)
     production = {"model": "m", "environment": "PRODUCTION"}
     return [
         Attempt("ml_log", Way.RAISED, {"recipe": "predictions", **production}),
@@ -323,6 +335,8 @@ def attempts(steps: Steps) -> list[Attempt]:
         Attempt("spans_update_metadata", Way.WRAPPED, {"project": "p"}),
         Attempt("spans_export_to_df", Way.WRAPPED, {"project": "p"}, reads=True),
         Attempt("spans_export_to_parquet", Way.WRAPPED, {"project": "p"}, reads=True),
+        Attempt("spans_list", Way.REST, {"project": project}, reads=True),
+        Attempt("spans_annotate", Way.REST, {"project": project, "span": "00000000000000a2"}),
         Attempt("datasets_create", Way.REST, {"name": "new"}),
         Attempt("datasets_create", Way.WRAPPED, {"name": "new", "way": "many"}),
         Attempt("datasets_create", Way.WRAPPED, {"name": "new", "way": "file"}),

@@ -230,6 +230,21 @@ def expect_spans(place: Place, *, project: str, layers: list[str]) -> Facts:
     return comparing.compare_spans(lambda to: _export_spans(place, project, to), place.at, layers, 8)
 
 
+@STEPS.step
+def spans_list(place: Place, *, project: str, **options: Any) -> Facts:
+    """List spans over REST, page by page."""
+    spans = _client(place).spans
+    listed = _paged(lambda cursor: spans.list(project=project, cursor=cursor, **_during(place), **options), "spans")
+    return {"spans": [span.to_dict() for span in listed]}
+
+
+@STEPS.step
+def spans_annotate(place: Place, *, project: str, span: str) -> Facts:
+    """Annotate a span over REST."""
+    _client(place).spans.annotate(project=project, annotations=[_annotation(span)], **_during(place))
+    return {}
+
+
 # --- datasets
 
 
