@@ -36,8 +36,7 @@ from apikeys.workflows.uses import Workflow
 # underscores alike.
 _SPACE_HEADERS = ("arize-space-id", "space_id", "grpc-metadata-arize-space-id", "grpc-metadata-space_id")
 _KEY_HEADERS = ("api_key", "arize-api-key")  # of OpenTelemetry's exporters, beside authorization
-# Exporters send half a megabyte at most; a record is a few kilobytes.
-_MOST_TRACES = 64 * 2**20
+# A record is a few kilobytes.
 _MOST_RECORD = 2 * 2**20
 _CHUNK = 65_536
 
@@ -156,6 +155,7 @@ class Traces(Ingest):
         if (request.content_type or "").partition(";")[0].strip() != "application/x-protobuf":
             raise Invalid("Send the spans as protobuf, with Content-Type: application/x-protobuf.")
         try:
+            spans.may_log_somewhere(caller.actor, space)
             spans.log_traces(caller.actor, space, traces.tables_of(_export_in(request._request)), at=caller.at)
         except NotFound as error:  # a project that others may know of
             raise Forbidden(error.detail) from None
@@ -168,7 +168,7 @@ def _export_in(request: HttpRequest) -> Any:
     coding = request.headers.get("Content-Encoding", "identity").lower()
     if coding not in ("gzip", "identity", ""):
         raise Invalid("Send the spans plain, or compressed by gzip.")
-    return traces.read_request(_read(request, _MOST_TRACES, unzip=coding == "gzip"))
+    return traces.read_request(_read(request, traces.MOST_BODY, unzip=coding == "gzip"))
 
 
 def _read(request: HttpRequest, most: int, *, unzip: bool = False) -> bytes:
