@@ -183,15 +183,25 @@ def _read(request: HttpRequest, most: int, *, unzip: bool = False) -> bytes:
         parts.append(part)
         size += len(part)
         if size > most:
-            raise TooLarge(f"The body may have {most // 2**20} MB; send less at once.")
+            raise _too_large(most)
     return b"".join(parts)
+
+
+def _too_large(most: int) -> TooLarge:
+    return TooLarge(f"The body may have {most // 2**20} MB; send less at once.")
 
 
 def _unzipped(request: HttpRequest, most: int) -> Iterator[bytes]:
     unpacking = zlib.decompressobj(wbits=31)
+    came = 0
     try:
         while part := request.read(_CHUNK):
+            came += len(part)
+            if came > most:  # much can come that unpacks to nothing
+                raise _too_large(most)
             yield unpacking.decompress(part, most + 1)
+            if unpacking.eof and (unpacking.unused_data or request.read(1)):  # zlib would keep all that still comes
+                raise Unreadable("Something comes behind the end of the gzip.")
     except zlib.error:
         raise Unreadable("The body is no gzip.") from None
     if not unpacking.eof:

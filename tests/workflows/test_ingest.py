@@ -374,6 +374,28 @@ def test_a_bomb_of_gzip_is_unpacked_no_further_than_a_body_may_be(cast: Cast, ke
     assert nothing(tables_folder)
 
 
+# An empty stored block of deflate: five bytes that unpack to none (RFC 1951, 3.2.4).
+NOTHING = b"\0\0\0\xff\xff"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (gzip.compress(traced("a")) + bytes(1), "behind the end"),
+        (gzip.compress(b"").ljust(65_536, b"\0") + bytes(10 * 2**20), "behind the end"),
+        (gzip.compress(b"")[:10] + NOTHING * 2 * 2**20, "8 MB"),
+    ],
+    ids=["a byte behind it", "megabytes behind it", "nothing in it"],
+)
+def test_what_unpacks_to_nothing_is_read_no_further_than_a_body_may_be(
+    cast: Cast, key: str, body: bytes, says: str
+) -> None:
+    response = post("/v1/traces", key, cast.production, body, content_encoding="gzip")
+
+    assert response.status_code == 400
+    assert says in response.json()["detail"]
+
+
 @pytest.mark.parametrize("method", ["get", "put", "delete"])
 def test_other_methods_are_not_offered(key: str, method: str) -> None:
     response = getattr(Client(), method)(ARROW, headers={"authorization": key})
