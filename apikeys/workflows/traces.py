@@ -39,6 +39,8 @@ _MOST_FIELDS = 1_000_000
 # protobuf's own limit for messages in one another.
 _DEEPEST = 100
 _MOST_ATTRIBUTES = 2_000
+# A collector may stand before several programs. Each project takes a file and a place in the audit log.
+_MOST_PROJECTS = 20
 _MOST_COLUMNS = 5_000
 _LONGEST_KEY = 1_000
 # How deep lists of objects may lie in one another, be it by numbered keys or by values.
@@ -102,7 +104,7 @@ def tables_of(request: Any) -> dict[str, pa.Table]:
     """Return the spans of an ``ExportTraceServiceRequest``, one table for each project that it names.
 
     Raises:
-        TooLarge: more spans, attributes or columns than come from an exporter.
+        TooLarge: more projects, attributes or columns than come from an exporter.
         Invalid: a span has no proper ids, or times that nobody can mean.
     """
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -110,7 +112,10 @@ def tables_of(request: Any) -> dict[str, pa.Table]:
         project = _project_of(resource_spans.resource.attributes)
         for scope_spans in resource_spans.scope_spans:
             rows[project].extend(map(_row, scope_spans.spans))
-    return {project: _table(spans) for project, spans in rows.items() if spans}
+    found = {project: spans for project, spans in rows.items() if spans}
+    if len(found) > _MOST_PROJECTS:
+        raise TooLarge(f"An export may name {_MOST_PROJECTS} projects; send the others in another one.")
+    return {project: _table(spans) for project, spans in found.items()}
 
 
 def _project_of(attributes: Iterable[Any]) -> str:

@@ -235,6 +235,17 @@ def test_more_than_comes_from_an_exporter_is_refused(spans: list[Span], words: s
         tables_of(read_request(_request(*spans).SerializeToString()))
 
 
+def test_an_export_names_a_few_projects_and_no_more() -> None:
+    request = ExportTraceServiceRequest()
+    for number in range(20):
+        request.MergeFrom(_request(_span(), resource={"model_id": f"p{number}"}))
+    assert len(tables_of(request)) == 20
+    request.MergeFrom(_request(_span(), resource={"model_id": "one more"}))
+
+    with pytest.raises(TooLarge, match="20 projects"):
+        tables_of(request)
+
+
 def _framed(number: int, content: bytes) -> bytes:
     size = bytearray()
     left = len(content)
