@@ -42,6 +42,8 @@ _MOST_ATTRIBUTES = 2_000
 # A collector may stand before several programs. Each project takes a file and a place in the audit log.
 _MOST_PROJECTS = 20
 _MOST_COLUMNS = 5_000
+# Rows times columns, which are made whether a span has the attribute or not.
+_MOST_CELLS = 4_000_000
 _LONGEST_KEY = 1_000
 # How deep lists of objects may lie in one another, be it by numbered keys or by values.
 _DEPTH = 12
@@ -115,7 +117,10 @@ def tables_of(request: Any) -> dict[str, pa.Table]:
     found = {project: spans for project, spans in rows.items() if spans}
     if len(found) > _MOST_PROJECTS:
         raise TooLarge(f"An export may name {_MOST_PROJECTS} projects; send the others in another one.")
-    return {project: _table(spans) for project, spans in found.items()}
+    names = {project: _names(spans) for project, spans in found.items()}
+    if sum(len(spans) * len(names[project]) for project, spans in found.items()) > _MOST_CELLS:
+        raise TooLarge(f"The spans of one export, times their attributes, may be {_MOST_CELLS}; send smaller ones.")
+    return {project: _table(spans, names[project]) for project, spans in found.items()}
 
 
 def _project_of(attributes: Iterable[Any]) -> str:
@@ -229,15 +234,20 @@ def _finite(value: Any) -> Any:
     return [_finite(item) for item in value] if isinstance(value, list) else value
 
 
-def _table(rows: list[dict[str, Any]]) -> pa.Table:
+def _names(rows: list[dict[str, Any]]) -> list[str]:
+    names = dict.fromkeys(name for name, _ in _FIXED)
+    for row in rows:
+        names.update(dict.fromkeys(row))
+        if len(names) > _MOST_COLUMNS:
+            raise TooLarge(f"The spans of one export may have {_MOST_COLUMNS} different attributes.")
+    return list(names)
+
+
+def _table(rows: list[dict[str, Any]], names: list[str]) -> pa.Table:
     kinds = dict(_FIXED)
-    columns: dict[str, list[Any]] = {name: [None] * len(rows) for name in kinds}
+    columns: dict[str, list[Any]] = {name: [None] * len(rows) for name in names}
     for number, row in enumerate(rows):
         for name, value in row.items():
-            if name not in columns:
-                if len(columns) >= _MOST_COLUMNS:
-                    raise TooLarge(f"The spans of one export may have {_MOST_COLUMNS} different attributes.")
-                columns[name] = [None] * len(rows)
             columns[name][number] = value
     return pa.table({name: _array(values, kinds.get(name)) for name, values in columns.items()})
 

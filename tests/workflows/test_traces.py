@@ -235,6 +235,13 @@ def test_more_than_comes_from_an_exporter_is_refused(spans: list[Span], words: s
         tables_of(read_request(_request(*spans).SerializeToString()))
 
 
+def test_attributes_that_few_spans_have_do_not_fill_memory_with_holes() -> None:
+    rare = [_span({f"{n}-{m}": "x" for m in range(1_000)}) for n in range(4)]
+
+    with pytest.raises(TooLarge, match="times their attributes"):
+        tables_of(_request(*rare, *[_span()] * 1_000))
+
+
 def test_an_export_names_a_few_projects_and_no_more() -> None:
     request = ExportTraceServiceRequest()
     for number in range(20):
