@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from apikeys.workflows.errors import TooLarge, Unreadable
 
-# The metadata of one message: a few dozen bytes for each column.
-_MOST_METADATA = 64 * 2**20
+# The metadata of one message: some hundred bytes for each column, and as many as there may be.
+_MOST_METADATA = 16 * 2**20
 # One message, as it comes and as it is when decompressed: clients send up to 256 MB, or all they have in one.
 MOST_MESSAGE = 512 * 2**20
 _CONTINUES = b"\xff\xff\xff\xff"
@@ -89,19 +89,33 @@ def open_stream(messages: Iterator[Message], limits: Limits) -> Stream:
     feed = _Feed(_checked(messages, limits))
     try:
         reader = pa.ipc.open_stream(feed)
-        _look_at_names(reader.schema)
+        _look_at(reader.schema, limits)
     except _ARROW_FAILED as error:
         raise _unreadable(feed, error) from error
-    if len(reader.schema) > limits.columns:
-        raise TooLarge(f"{len(reader.schema)} columns are too many: {limits.columns} may come at once.")
     return Stream(reader.schema, _batches(feed, reader, limits))
 
 
-def _look_at_names(fields: Any) -> None:
-    """Make sure that the names of all columns, nested ones too, are text."""
-    for field in fields:
+def _look_at(schema: pa.Schema, limits: Limits) -> None:
+    """Make sure that there are no more columns than may be, nested ones too, and that the names of all are text."""
+    if len(schema) > limits.columns:
+        raise TooLarge(f"{len(schema)} columns are too many: {limits.columns} may come at once.")
+    leaves = 0
+    for field in schema:
         _ = field.name
-        _look_at_names([field.type.field(number) for number in range(field.type.num_fields)])
+        for kind in _types_in(field.type):
+            leaves += kind.num_fields == 0
+            if leaves > limits.columns:
+                raise TooLarge(f"The columns have too many fields in them: {limits.columns} may come at once.")
+
+
+def _types_in(kind: Any) -> Iterator[Any]:
+    """A type and those nested in it, in the order in which messages have their values."""
+    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    yield kind
+    for number in range(kind.num_fields):
+        field = kind.field(number)
+        _ = field.name
+        yield from _types_in(field.type)
 
 
 def _batches(feed: _Feed, reader: Any, limits: Limits) -> Iterator[pa.RecordBatch]:
