@@ -127,6 +127,20 @@ def test_rows_that_take_no_memory_are_counted_all_the_same() -> None:
         list(stream_of(bytes(body), ROOMY).batches)
 
 
+def nothings(kind: pa.DataType, count: int) -> pa.Table:
+    """One row with a list of so many values that take no room."""
+    values = pa.nulls(count, kind)
+    return pa.table({"x": pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), values)})
+
+
+@pytest.mark.parametrize("kind", [pa.null(), pa.fixed_shape_tensor(pa.null(), [2])], ids=["null", "in an extension"])
+def test_lists_of_nothing_are_as_long_as_what_came(kind: pa.DataType) -> None:
+    assert next(stream_of(as_bytes(nothings(kind, 20)), ROOMY).batches).num_rows == 1
+
+    with pytest.raises(Unreadable, match="more values than came"):
+        list(stream_of(as_bytes(nothings(kind, 5_000)), ROOMY).batches)
+
+
 def test_text_that_is_no_utf8_is_refused() -> None:
     bad = pa.Array.from_buffers(
         pa.string(), 1, [None, pa.py_buffer(struct.pack("<ii", 0, 2)), pa.py_buffer(b"\xff\xfe")]
