@@ -272,7 +272,7 @@ def test_a_message_that_is_none_is_refused(metadata: dict[str, str] | None) -> N
 
 
 def test_a_message_of_more_than_the_names_of_all_columns_is_not_decoded() -> None:
-    empty = base64.b64encode(b"\x22\x82\x80\x40" + b"\x12\x00" * (2**19 + 1))  # the names of features, each of them none
+    empty = base64.b64encode(b"\x22\x82\x80\x40" + b"\x12\x00" * (2**19 + 1))  # features, each without a name
 
     with pytest.raises(TooLarge, match="1 MB"):
         read_upload(pa.schema([("x", pa.int8())], {"arize-schema": empty}))
