@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accounts.errors import Invalid, Unavailable
+from accounts.errors import Invalid, TooMany, Unavailable
 
 
 class Unreadable(Invalid):
@@ -15,6 +15,15 @@ class TooLarge(Invalid):
     """More rows, columns or bytes than are taken at once."""
 
     code = "too_large"
+
+
+class TooManyCalls(TooMany):
+    """A key has as many calls open as one may have."""
+
+    recorded = False  # a client of theirs that is in a hurry: nothing that an account has to know
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"This key has {most} calls open, and may have no more. Wait until one ends.", retry_after=1)
 
 
 class StorageFailed(Unavailable):

@@ -36,8 +36,7 @@ from apikeys.workflows.uses import Workflow
 # underscores alike.
 _SPACE_HEADERS = ("arize-space-id", "space_id", "grpc-metadata-arize-space-id", "grpc-metadata-space_id")
 _KEY_HEADERS = ("api_key", "arize-api-key")  # of OpenTelemetry's exporters, beside authorization
-# Exporters send half a megabyte at most; a record is a few kilobytes.
-_MOST_TRACES = 64 * 2**20
+# A record is a few kilobytes.
 _MOST_RECORD = 2 * 2**20
 _CHUNK = 65_536
 
@@ -156,6 +155,7 @@ class Traces(Ingest):
         if (request.content_type or "").partition(";")[0].strip() != "application/x-protobuf":
             raise Invalid("Send the spans as protobuf, with Content-Type: application/x-protobuf.")
         try:
+            spans.may_log_somewhere(caller.actor, space)
             spans.log_traces(caller.actor, space, traces.tables_of(_export_in(request._request)), at=caller.at)
         except NotFound as error:  # a project that others may know of
             raise Forbidden(error.detail) from None
@@ -168,7 +168,7 @@ def _export_in(request: HttpRequest) -> Any:
     coding = request.headers.get("Content-Encoding", "identity").lower()
     if coding not in ("gzip", "identity", ""):
         raise Invalid("Send the spans plain, or compressed by gzip.")
-    return traces.read_request(_read(request, _MOST_TRACES, unzip=coding == "gzip"))
+    return traces.read_request(_read(request, traces.MOST_BODY, unzip=coding == "gzip"))
 
 
 def _read(request: HttpRequest, most: int, *, unzip: bool = False) -> bytes:
@@ -183,15 +183,25 @@ def _read(request: HttpRequest, most: int, *, unzip: bool = False) -> bytes:
         parts.append(part)
         size += len(part)
         if size > most:
-            raise TooLarge(f"The body may have {most // 2**20} MB; send less at once.")
+            raise _too_large(most)
     return b"".join(parts)
+
+
+def _too_large(most: int) -> TooLarge:
+    return TooLarge(f"The body may have {most // 2**20} MB; send less at once.")
 
 
 def _unzipped(request: HttpRequest, most: int) -> Iterator[bytes]:
     unpacking = zlib.decompressobj(wbits=31)
+    came = 0
     try:
         while part := request.read(_CHUNK):
+            came += len(part)
+            if came > most:  # much can come that unpacks to nothing
+                raise _too_large(most)
             yield unpacking.decompress(part, most + 1)
+            if unpacking.eof and (unpacking.unused_data or request.read(1)):  # zlib would keep all that still comes
+                raise Unreadable("Something comes behind the end of the gzip.")
     except zlib.error:
         raise Unreadable("The body is no gzip.") from None
     if not unpacking.eof:

@@ -30,7 +30,7 @@ Every declaration is a world of its own (a descriptor pool), so equal names else
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 
 from google.protobuf import (
@@ -44,6 +44,7 @@ from google.protobuf import (
 )
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError
 
 # A field: its number, its type, and the name of the choice that it is one of.
 Field = tuple[int, str] | tuple[int, str, str]
@@ -69,6 +70,8 @@ _SCALARS = frozenset(
         "sint64",
     ]
 )
+_VARINT, _BYTES = 0, 2  # the wire types of numbers, and of what has a length
+_FIXED = {1: 8, 5: 4}  # and the sizes of those that have one of their own
 _MAP = re.compile(r"map<\s*(\w+)\s*,\s*([\w.]+)\s*>")
 
 
@@ -170,3 +173,42 @@ def _choose_optionals(message: DescriptorProto) -> None:
         if field.proto3_optional:
             field.oneof_index = len(message.oneof_decl)
             message.oneof_decl.add(name=f"_{field.name}")
+
+
+def read_fields(view: memoryview) -> Iterator[tuple[int, memoryview | None]]:
+    """Return the fields of a message as they lie on the wire: their number, and uncopied what has a length.
+
+    Raises:
+        DecodeError: it is no message.
+    """
+    at = 0
+    while at < len(view):
+        tag, at = _read_varint(view, at)
+        number, kind = tag >> 3, tag & 7
+        part = None
+        if kind == _BYTES:
+            size, at = _read_varint(view, at)
+            if at + size > len(view):
+                raise DecodeError
+            part = view[at : at + size]
+            at += size
+        elif kind == _VARINT:
+            _, at = _read_varint(view, at)
+        elif kind in _FIXED:
+            at += _FIXED[kind]
+        else:
+            raise DecodeError
+        yield number, part
+
+
+def _read_varint(view: memoryview, at: int) -> tuple[int, int]:
+    value = 0
+    for place in range(10):
+        if at >= len(view):
+            break
+        byte = view[at]
+        at += 1
+        value |= (byte & 0x7F) << (7 * place)
+        if byte < 0x80:
+            return value, at
+    raise DecodeError

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from accounts.actors import Actor
 from accounts.audit import Tag
 from accounts.models import Project, ProjectKind, Space
-from accounts.permissions import require
+from accounts.permissions import may, permitted, require
 from accounts.vocabulary import Permission
 from apikeys.workflows import projects, segments, tables
 from apikeys.workflows.errors import TooLarge
@@ -96,6 +96,19 @@ def log_traces(actor: Actor, space: Space, tables_of: Mapping[str, pa.Table], *,
         ]
         with writing(actor, Tag.PROJECT_WRITTEN, alone=any(upload.project is None for upload in uploads)):
             return [upload.keep(actor, space, at=at, streamed=True) for upload in uploads]
+
+
+def may_log_somewhere(actor: Actor, space: Space) -> None:
+    """Refuse whoever may add spans to nothing in the space: their export need not be read to know.
+
+    Raises:
+        NotFound, Forbidden: the space is not the actor's to see, or no project of it theirs to add to.
+    """
+    in_projects = Project.objects.none()
+    if actor.user is not None and not may(actor, Permission.PROJECT_SPAN_CREATE, space):
+        in_projects = permitted(actor.user, Permission.PROJECT_SPAN_CREATE, Project).filter(space=space)
+    if not in_projects.exists():
+        require(actor, Permission.PROJECT_SPAN_CREATE, space)
 
 
 @dataclass

@@ -18,10 +18,12 @@ import pyarrow as pa
 
 from apikeys.workflows.errors import TooLarge, Unreadable
 
-# The metadata of one message: a few dozen bytes for each column.
-_MOST_METADATA = 64 * 2**20
+# The metadata of one message: some hundred bytes for each column, and as many as there may be.
+_MOST_METADATA = 16 * 2**20
 # One message, as it comes and as it is when decompressed: clients send up to 256 MB, or all they have in one.
 MOST_MESSAGE = 512 * 2**20
+# Values in lists that take no room as they come, as those of lists of nothing but nulls do; kept, they take some bytes.
+_MOST_NOTHINGS = 2**23
 _CONTINUES = b"\xff\xff\xff\xff"
 _SCHEMA, _DICTIONARY, _RECORDS = 1, 2, 3
 _PADDING = bytes(8)
@@ -86,22 +88,44 @@ def open_stream(messages: Iterator[Message], limits: Limits) -> Stream:
         Unreadable: no schema comes first, or (while batches are read) a message is malformed.
         TooLarge: there is more than the limits say.
     """
-    feed = _Feed(_checked(messages, limits))
+    weightless: list[bool] = []
+    feed = _Feed(_checked(messages, limits, weightless))
     try:
         reader = pa.ipc.open_stream(feed)
-        _look_at_names(reader.schema)
+        _look_at(reader.schema, limits)
+        weightless += [_is_weightless(kind) for field in reader.schema for kind in _types_in(field.type)]
     except _ARROW_FAILED as error:
         raise _unreadable(feed, error) from error
-    if len(reader.schema) > limits.columns:
-        raise TooLarge(f"{len(reader.schema)} columns are too many: {limits.columns} may come at once.")
     return Stream(reader.schema, _batches(feed, reader, limits))
 
 
-def _look_at_names(fields: Any) -> None:
-    """Make sure that the names of all columns, nested ones too, are text."""
-    for field in fields:
+def _look_at(schema: pa.Schema, limits: Limits) -> None:
+    """Make sure that there are no more columns than may be, nested ones too, and that the names of all are text."""
+    if len(schema) > limits.columns:
+        raise TooLarge(f"{len(schema)} columns are too many: {limits.columns} may come at once.")
+    leaves = 0
+    for field in schema:
         _ = field.name
-        _look_at_names([field.type.field(number) for number in range(field.type.num_fields)])
+        for kind in _types_in(field.type):
+            leaves += kind.num_fields == 0
+            if leaves > limits.columns:
+                raise TooLarge(f"The columns have too many fields in them: {limits.columns} may come at once.")
+
+
+def _types_in(kind: Any) -> Iterator[Any]:
+    """A type and those nested in it, in the order in which messages have their values."""
+    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    yield kind
+    for number in range(kind.num_fields):
+        field = kind.field(number)
+        _ = field.name
+        yield from _types_in(field.type)
+
+
+def _is_weightless(kind: Any) -> bool:
+    """Whether any number of values takes no byte, so that what came does not bound them."""
+    is_empty = pa.types.is_struct(kind) and not kind.num_fields
+    return bool(pa.types.is_null(kind) or is_empty or (pa.types.is_fixed_size_binary(kind) and not kind.byte_width))
 
 
 def _batches(feed: _Feed, reader: Any, limits: Limits) -> Iterator[pa.RecordBatch]:
@@ -140,14 +164,14 @@ def _exactly(source: Source, size: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _checked(messages: Iterator[Message], limits: Limits) -> Iterator[Message]:
+def _checked(messages: Iterator[Message], limits: Limits, weightless: list[bool]) -> Iterator[Message]:
     total = 0
     for number, (metadata, body) in enumerate(messages):
         header = _Header.of(metadata)
         if (header.kind == _SCHEMA) is not (number == 0):
             raise Unreadable("An Arrow stream begins with its one schema.")
         if header.kind in (_RECORDS, _DICTIONARY):
-            total += _size_of(header, memoryview(body), limits)
+            total += _size_of(header, memoryview(body), limits, weightless if header.kind == _RECORDS else [])
             if total > limits.bytes:
                 raise TooLarge(f"An upload may have {limits.bytes} bytes; send the rest in another one.")
         elif header.kind != _SCHEMA:
@@ -155,8 +179,11 @@ def _checked(messages: Iterator[Message], limits: Limits) -> Iterator[Message]:
         yield metadata, body
 
 
-def _size_of(header: _Header, body: memoryview, limits: Limits) -> int:
-    """Return how many bytes a batch takes once it is decoded."""
+def _size_of(header: _Header, body: memoryview, limits: Limits, weightless: list[bool]) -> int:
+    """Return how many bytes a batch takes once it is decoded.
+
+    ``weightless`` says for each of its nodes (columns, and what is in them) whether its values take none.
+    """
     records = header.content if header.kind == _RECORDS else header.content.table(6)
     if records is None:
         raise Unreadable("A dictionary of the Arrow stream is empty.")
@@ -165,6 +192,10 @@ def _size_of(header: _Header, body: memoryview, limits: Limits) -> int:
     # Every value takes a bit at least, but for those of columns that hold nothing.
     most = 8 * len(body) + limits.rows
     if not 0 <= rows <= most or any(not 0 <= length <= most for length, _ in records.pairs(6)):
+        raise Unreadable("A record batch claims more values than came.")
+    # Lists can be of nothing, too.
+    free = [length for (length, _), is_free in zip(records.pairs(6), weightless, strict=False) if is_free]
+    if sum(free) > rows * len(free) + min(8 * len(body), _MOST_NOTHINGS):
         raise Unreadable("A record batch claims more values than came.")
     is_compressed = records.table(10) is not None
     size = 0

@@ -8,28 +8,42 @@ it (contract client-workflows §12).
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from accounts.errors import Invalid
 from apikeys.workflows.errors import TooLarge, Unreadable
+from apikeys.workflows.messages import read_fields
 
+# One export, unpacked: exporters send half a megabyte.
+MOST_BODY = 8 * 2**20
 # Where spans go whose resource names no project.
 DEFAULT_PROJECT = "default"
 _PROJECT_KEYS = ("openinference.project.name", "model_id")
 # Exporters send some hundred spans at most, of 128 attributes each unless they are told otherwise (OpenTelemetry
 # specification, "Batching processor" and "Attribute limits").
 _MOST_SPANS = 20_000
+# Fields of all messages in one another, since each that is empty takes two bytes on the wire and a hundred decoded:
+# 512 spans of 128 attributes have 300 000.
+_MOST_FIELDS = 1_000_000
+# protobuf's own limit for messages in one another.
+_DEEPEST = 100
 _MOST_ATTRIBUTES = 2_000
+# A collector may stand before several programs. Each project takes a file and a place in the audit log.
+_MOST_PROJECTS = 20
 _MOST_COLUMNS = 5_000
+# Rows times columns, which are made whether a span has the attribute or not.
+_MOST_CELLS = 4_000_000
 _LONGEST_KEY = 1_000
 # How deep lists of objects may lie in one another, be it by numbered keys or by values.
 _DEPTH = 12
@@ -50,34 +64,63 @@ _TEXTS = pa.list_(pa.string())
 
 
 def read_request(body: bytes) -> Any:
-    """Decode the body of an export.
+    """Decode the body of an export, after a look at how much there is in it.
 
     Raises:
         Unreadable: it is none.
+        TooLarge: it has more than comes from an exporter.
     """
+    if len(body) > MOST_BODY:
+        raise TooLarge(f"An export may have {MOST_BODY // 2**20} MB; send smaller ones.")
     try:
+        _look_over(memoryview(body), ExportTraceServiceRequest.DESCRIPTOR, Counter())
         return ExportTraceServiceRequest.FromString(body)
     except DecodeError:
         raise Unreadable("The body is no ExportTraceServiceRequest of OpenTelemetry.") from None
+
+
+def _look_over(message: memoryview, kind: Any, seen: Counter[str], depth: int = 0) -> None:
+    """Count what decoding would make: nothing of it is made here."""
+    if depth > _DEEPEST:
+        raise DecodeError
+    inner = _messages_in(kind)
+    for number, part in read_fields(message):
+        seen["field"] += 1
+        if seen["field"] > _MOST_FIELDS:
+            raise TooLarge(f"An export may have {_MOST_FIELDS} fields; send smaller ones.")
+        if part is None or number not in inner:
+            continue
+        if inner[number] is Span.DESCRIPTOR:
+            seen["span"] += 1
+            if seen["span"] > _MOST_SPANS:
+                raise TooLarge(f"An export may have {_MOST_SPANS} spans; send smaller ones.")
+        _look_over(part, inner[number], seen, depth + 1)
+
+
+@functools.cache
+def _messages_in(kind: Any) -> dict[int, Any]:
+    return {field.number: field.message_type for field in kind.fields if field.message_type is not None}
 
 
 def tables_of(request: Any) -> dict[str, pa.Table]:
     """Return the spans of an ``ExportTraceServiceRequest``, one table for each project that it names.
 
     Raises:
-        TooLarge: more spans, attributes or columns than come from an exporter.
+        TooLarge: more projects, attributes or columns than come from an exporter.
         Invalid: a span has no proper ids, or times that nobody can mean.
     """
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    count = 0
     for resource_spans in request.resource_spans:
         project = _project_of(resource_spans.resource.attributes)
         for scope_spans in resource_spans.scope_spans:
-            count += len(scope_spans.spans)
-            if count > _MOST_SPANS:
-                raise TooLarge(f"An export may have {_MOST_SPANS} spans; send smaller ones.")
             rows[project].extend(map(_row, scope_spans.spans))
-    return {project: _table(spans) for project, spans in rows.items() if spans}
+    found = {project: spans for project, spans in rows.items() if spans}
+    if len(found) > _MOST_PROJECTS:
+        raise TooLarge(f"An export may name {_MOST_PROJECTS} projects; send the others in another one.")
+    names = {project: _names(spans) for project, spans in found.items()}
+    if sum(len(spans) * len(names[project]) for project, spans in found.items()) > _MOST_CELLS:
+        raise TooLarge(f"The spans of one export, times their attributes, may be {_MOST_CELLS}; send smaller ones.")
+    return {project: _table(spans, names[project]) for project, spans in found.items()}
 
 
 def _project_of(attributes: Iterable[Any]) -> str:
@@ -191,15 +234,20 @@ def _finite(value: Any) -> Any:
     return [_finite(item) for item in value] if isinstance(value, list) else value
 
 
-def _table(rows: list[dict[str, Any]]) -> pa.Table:
+def _names(rows: list[dict[str, Any]]) -> list[str]:
+    names = dict.fromkeys(name for name, _ in _FIXED)
+    for row in rows:
+        names.update(dict.fromkeys(row))
+        if len(names) > _MOST_COLUMNS:
+            raise TooLarge(f"The spans of one export may have {_MOST_COLUMNS} different attributes.")
+    return list(names)
+
+
+def _table(rows: list[dict[str, Any]], names: list[str]) -> pa.Table:
     kinds = dict(_FIXED)
-    columns: dict[str, list[Any]] = {name: [None] * len(rows) for name in kinds}
+    columns: dict[str, list[Any]] = {name: [None] * len(rows) for name in names}
     for number, row in enumerate(rows):
         for name, value in row.items():
-            if name not in columns:
-                if len(columns) >= _MOST_COLUMNS:
-                    raise TooLarge(f"The spans of one export may have {_MOST_COLUMNS} different attributes.")
-                columns[name] = [None] * len(rows)
             columns[name][number] = value
     return pa.table({name: _array(values, kinds.get(name)) for name, values in columns.items()})
 

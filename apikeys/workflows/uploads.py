@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from google.protobuf.message import DecodeError
 
 from accounts.errors import Invalid
-from apikeys.workflows.errors import Unreadable
+from apikeys.workflows.errors import TooLarge, Unreadable
 from apikeys.workflows.messages import declare
 
 SCHEMA_KEY = b"arize-schema"
@@ -36,6 +36,9 @@ TIME_TYPE = pa.timestamp("ns", "UTC")
 PATCH = "patch_document"
 # Names of models and versions end in columns of the database.
 _LONGEST_NAME = 255
+# The message beside the columns, in base64: the names of some thousand columns fit well, and what is empty in it takes
+# two bytes there and some dozen decoded.
+_LONGEST_MESSAGE = 2**20
 # Names of columns of spans that are judgements of them: of a span, of its session or its trace.
 EVALUATION_PREFIXES = ("eval.", "session_eval.", "trace_eval.")
 ANNOTATION_PREFIX = "annotation."
@@ -196,11 +199,14 @@ def read_upload(schema: pa.Schema) -> Upload:
 
     Raises:
         Unreadable: there is no such message, or it is none.
+        TooLarge: it is longer than the names of all columns.
         Invalid: it names no model, an environment that is not kept, or one column name for two things.
     """
     encoded = (schema.metadata or {}).get(SCHEMA_KEY)
     if encoded is None:
         raise Unreadable("The upload does not say which column is what: its schema has no arize-schema.")
+    if len(encoded) > _LONGEST_MESSAGE:
+        raise TooLarge(f"The arize-schema of the upload may have {_LONGEST_MESSAGE // 2**20} MB.")
     try:
         message = _MESSAGES.Schema.FromString(base64.b64decode(encoded, validate=True))
     except (binascii.Error, DecodeError, ValueError):

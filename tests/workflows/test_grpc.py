@@ -625,6 +625,43 @@ def test_more_calls_than_there_are_places_are_told_to_come_again(
     assert refusal.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+def test_a_key_leaves_places_to_others(
+    flight_server: FlightServer, bobs: str, cast: Cast, space: str, tables_folder: Path
+) -> None:
+    alices = user_key(cast.alice, cast.account).plaintext
+    command = json.dumps({"createDataset": {"spaceId": space, "datasetName": "golden"}}).encode()
+    with server_with(calls_of_key=2) as server, flying(server, bobs) as flight:
+        waiting = [
+            flight.client.do_put(fl.FlightDescriptor.for_command(command), ROWS.schema, flight.options)[0]
+            for _ in range(2)
+        ]
+
+        for writer in waiting:
+            writer.write_table(ROWS)
+        wait_for(lambda: len(files(tables_folder)) == 2)
+        with pytest.raises(pa.ArrowException, match=r"2 calls open, and may have no more. Wait") as refusal:
+            flight.act("list_datasets", "Datasets", listDatasets={"spaceId": space})
+        flight.with_key(alices).act("list_datasets", "Datasets", listDatasets={"spaceId": space})
+        for writer in waiting:
+            with contextlib.suppress(fl.FlightError, pa.ArrowException):
+                writer.close()
+        wait_for(lambda: server.calls() == 0)
+        flight.act("list_datasets", "Datasets", listDatasets={"spaceId": space})
+
+    assert "Wait 1 second" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("method", ["DoGet", "DoAction", "GetFlightInfo"])
+def test_a_request_is_no_larger_than_a_command(flight_server: FlightServer, bobs: str, method: str) -> None:
+    with channel_to(flight_server) as channel:
+        call = channel.unary_unary(f"/arrow.flight.protocol.FlightService/{method}")
+        with pytest.raises(grpc.RpcError) as refusal:
+            call(bytes(2 * 2**20 + 1), metadata=[("authorization", bobs)])
+
+    assert refusal.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "2 MB" in refusal.value.details()
+
+
 def test_whoever_does_not_go_on_loses_their_place(
     flight_server: FlightServer, bobs: str, space: str, tables_folder: Path
 ) -> None:

@@ -319,6 +319,24 @@ def test_a_refusal_reads_no_further_than_it_has_to(cast: Cast, who: str) -> None
     assert body.taken < 100_000
 
 
+def test_traces_are_not_read_of_whoever_may_add_them_to_nothing(cast: Cast) -> None:
+    body = Counting(traced("a"))
+    headers = {
+        "authorization": user_key(cast.charlie, cast.account, "charlie").plaintext,
+        "arize-space-id": encode_id("Space", cast.production.pk),
+    }
+
+    response = Client().post(
+        "/v1/traces",
+        headers=headers,
+        content_type="application/x-protobuf",
+        **{"wsgi.input": body, "CONTENT_LENGTH": str(len(body.getvalue()))},  # type: ignore[arg-type]  # the environment's
+    )
+
+    assert response.status_code == 403
+    assert body.taken == 0
+
+
 @pytest.mark.parametrize(
     ("address", "body", "kind", "says"),
     [
@@ -347,13 +365,35 @@ def test_what_cannot_be_read_is_a_clear_400_and_stores_nothing(
 
 
 def test_a_bomb_of_gzip_is_unpacked_no_further_than_a_body_may_be(cast: Cast, key: str, tables_folder: Path) -> None:
-    bomb = gzip.compress(bytes(200 * 2**20))
+    bomb = gzip.compress(bytes(50 * 2**20))
 
     response = post("/v1/traces", key, cast.production, bomb, content_encoding="gzip")
 
     assert response.status_code == 400
-    assert "64 MB" in response.json()["detail"]
+    assert "8 MB" in response.json()["detail"]
     assert nothing(tables_folder)
+
+
+# An empty stored block of deflate: five bytes that unpack to none (RFC 1951, 3.2.4).
+NOTHING = b"\0\0\0\xff\xff"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (gzip.compress(traced("a")) + bytes(1), "behind the end"),
+        (gzip.compress(b"").ljust(65_536, b"\0") + bytes(10 * 2**20), "behind the end"),
+        (gzip.compress(b"")[:10] + NOTHING * 2 * 2**20, "8 MB"),
+    ],
+    ids=["a byte behind it", "megabytes behind it", "nothing in it"],
+)
+def test_what_unpacks_to_nothing_is_read_no_further_than_a_body_may_be(
+    cast: Cast, key: str, body: bytes, says: str
+) -> None:
+    response = post("/v1/traces", key, cast.production, body, content_encoding="gzip")
+
+    assert response.status_code == 400
+    assert says in response.json()["detail"]
 
 
 @pytest.mark.parametrize("method", ["get", "put", "delete"])

@@ -82,6 +82,19 @@ def test_more_than_may_come_is_refused(limits: Limits, says: str) -> None:
         list(stream_of(as_bytes(everything(), rows=1), limits).batches)
 
 
+def test_fields_in_a_column_count_as_columns() -> None:
+    nested = pa.struct([(f"inner {number}", pa.list_(pa.int8())) for number in range(101)])
+    body = as_bytes(pa.schema([("x", nested)]).empty_table())
+
+    with pytest.raises(TooLarge, match="fields in them: 100 may"):
+        stream_of(body, ROOMY)
+
+
+def test_metadata_of_more_than_all_columns_take_is_not_read() -> None:
+    with pytest.raises(Unreadable, match="no Arrow IPC stream"):
+        stream_of(b"\xff\xff\xff\xff" + struct.pack("<i", 17 * 2**20), ROOMY)
+
+
 def test_a_compression_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     zeros = pa.table({"zeros": pa.array([0] * 1_000_000)})
     body = as_bytes(zeros, rows=1_000_000, compression="zstd")
@@ -112,6 +125,20 @@ def test_rows_that_take_no_memory_are_counted_all_the_same() -> None:
 
     with pytest.raises(Unreadable, match="more values than came"):
         list(stream_of(bytes(body), ROOMY).batches)
+
+
+def nothings(kind: pa.DataType, count: int) -> pa.Table:
+    """One row with a list of so many values that take no room."""
+    values = pa.nulls(count, kind)
+    return pa.table({"x": pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), values)})
+
+
+@pytest.mark.parametrize("kind", [pa.null(), pa.fixed_shape_tensor(pa.null(), [2])], ids=["null", "in an extension"])
+def test_lists_of_nothing_are_as_long_as_what_came(kind: pa.DataType) -> None:
+    assert next(stream_of(as_bytes(nothings(kind, 20)), ROOMY).batches).num_rows == 1
+
+    with pytest.raises(Unreadable, match="more values than came"):
+        list(stream_of(as_bytes(nothings(kind, 5_000)), ROOMY).batches)
 
 
 def test_text_that_is_no_utf8_is_refused() -> None:

@@ -232,7 +232,61 @@ def _deep(levels: int) -> Any:
 )
 def test_more_than_comes_from_an_exporter_is_refused(spans: list[Span], words: str) -> None:
     with pytest.raises(TooLarge, match=words):
-        tables_of(_request(*spans))
+        tables_of(read_request(_request(*spans).SerializeToString()))
+
+
+def test_attributes_that_few_spans_have_do_not_fill_memory_with_holes() -> None:
+    rare = [_span({f"{n}-{m}": "x" for m in range(1_000)}) for n in range(4)]
+
+    with pytest.raises(TooLarge, match="times their attributes"):
+        tables_of(_request(*rare, *[_span()] * 1_000))
+
+
+def test_an_export_names_a_few_projects_and_no_more() -> None:
+    request = ExportTraceServiceRequest()
+    for number in range(20):
+        request.MergeFrom(_request(_span(), resource={"model_id": f"p{number}"}))
+    assert len(tables_of(request)) == 20
+    request.MergeFrom(_request(_span(), resource={"model_id": "one more"}))
+
+    with pytest.raises(TooLarge, match="20 projects"):
+        tables_of(request)
+
+
+def _framed(number: int, content: bytes) -> bytes:
+    size = bytearray()
+    left = len(content)
+    while left > 0x7F:
+        size.append(left & 0x7F | 0x80)
+        left >>= 7
+    return bytes([number << 3 | 2, *size, left]) + content
+
+
+def _of_nothing(what: str) -> bytes:
+    """A megabyte or two on the wire, and a hundred decoded."""
+    match what:
+        case "spans":
+            return _framed(1, _framed(2, b"\x12\x00" * 500_000))
+        case "values":
+            values = b"\x0a\x00" * 1_000_001
+            value = _framed(2, _framed(5, values))
+            return _framed(1, _framed(2, _framed(2, _framed(9, value))))
+    return b"\x0a\x00" * 1_000_001
+
+
+@pytest.mark.parametrize(("what", "words"), [("spans", "20000 spans"), ("values", "fields"), ("resources", "fields")])
+def test_what_is_nothing_is_counted_before_it_is_decoded(what: str, words: str) -> None:
+    with pytest.raises(TooLarge, match=words):
+        read_request(_of_nothing(what))
+
+
+def test_messages_in_one_another_without_end_are_refused() -> None:
+    content = b""
+    for _ in range(2_000):
+        content = _framed(5, _framed(1, content))
+
+    with pytest.raises(Unreadable):
+        read_request(_framed(1, _framed(1, _framed(1, _framed(2, content)))))
 
 
 def test_a_body_that_is_no_export_is_refused() -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from accounts.errors import Invalid
-from apikeys.workflows.errors import Unreadable
+from apikeys.workflows.errors import TooLarge, Unreadable
 from apikeys.workflows.messages import declare
 from apikeys.workflows.uploads import Environment, Kind, ModelType, Upload, overlay_columns, read_upload
 
@@ -269,6 +269,13 @@ def test_an_upload_that_says_too_little_is_refused(constants: Any, words: str) -
 def test_a_message_that_is_none_is_refused(metadata: dict[str, str] | None) -> None:
     with pytest.raises(Unreadable):
         read_upload(pa.schema([("a", pa.int64())], metadata))
+
+
+def test_a_message_of_more_than_the_names_of_all_columns_is_not_decoded() -> None:
+    empty = base64.b64encode(b"\x22\x82\x80\x40" + b"\x12\x00" * (2**19 + 1))  # features, each without a name
+
+    with pytest.raises(TooLarge, match="1 MB"):
+        read_upload(pa.schema([("x", pa.int8())], {"arize-schema": empty}))
 
 
 def _spans(**columns: Any) -> pa.RecordBatch:

@@ -12,25 +12,20 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from accounts.actors import Door
 from accounts.errors import Forbidden, NotFound
 from apikeys.workflows import spans, traces
-from apikeys.workflows.errors import TooLarge
 from apikeys.workflows.grpc.server import Call, Method
 from apikeys.workflows.grpc.threshold import asking, let_in
 from apikeys.workflows.uses import Workflow
 
 SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 
-# Exporters send some hundred kilobytes.
-_MOST = 64 * 2**20
-
 
 def export(call: Call) -> Iterator[bytes]:
     """Store spans, all of them or none."""
     visitor = asking(let_in(call, Door.OTLP), call, kind="MUTATION", member="", command=b"")
     space = visitor.space(visitor.space_header or "")
-    body = call.read() or b""
-    if len(body) > _MOST:
-        raise TooLarge(f"An export may have {_MOST // 2**20} MB; send smaller ones.")
     try:
+        spans.may_log_somewhere(visitor.actor, space)
+        body = call.read() or b""
         spans.log_traces(visitor.actor, space, traces.tables_of(traces.read_request(body)), at=visitor.caller.at)
     except NotFound as error:  # a project that others may know of
         raise Forbidden(error.detail) from None

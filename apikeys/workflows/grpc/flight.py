@@ -12,6 +12,7 @@ from typing import Any
 from accounts.actors import Door
 from accounts.errors import Invalid
 from apikeys.workflows import tables
+from apikeys.workflows.errors import TooLarge
 from apikeys.workflows.grpc import datasets, experiments, exports, spans
 from apikeys.workflows.grpc.commands import commands, read_command, read_export, write_ticket
 from apikeys.workflows.grpc.framing import arriving, leaving
@@ -22,6 +23,9 @@ from apikeys.workflows.streams import Stream, open_stream
 from apikeys.workflows.tables import Reading
 
 SERVICE = "arrow.flight.protocol.FlightService"
+
+# What comes first where no table follows it: a command, and a little around it.
+_LARGEST_REQUEST = 2 * 2**20
 
 # What is asked of an upload before its data, and what is done with that.
 Upload = Callable[[Visitor, Any], Callable[[Stream], Any]]
@@ -74,7 +78,7 @@ def do_put(call: Call) -> Iterator[bytes]:
 def do_get(call: Call) -> Iterator[bytes]:
     """Hand out a dataset, an experiment, or an export whose ticket was had before."""
     visitor = let_in(call, Door.FLIGHT)
-    command = read_message(flight.Ticket, _first(call)).ticket
+    command = read_message(flight.Ticket, _request(call)).ticket
     member, asked = read_command(commands.Get, command)
     visitor = asking(visitor, call, kind="QUERY", member=member, command=command)
     reading = _GET[member](visitor, asked)
@@ -84,7 +88,7 @@ def do_get(call: Call) -> Iterator[bytes]:
 def do_action(call: Call) -> Iterator[bytes]:
     """Do what takes and returns no table."""
     visitor = let_in(call, Door.FLIGHT)
-    request = read_message(flight.Action, _first(call))
+    request = read_message(flight.Action, _request(call))
     action = _ACT.get(request.type)
     if action is None:
         raise Invalid(f"There is no such action. There are {', '.join(sorted(_ACT))}.")
@@ -99,7 +103,7 @@ def do_action(call: Call) -> Iterator[bytes]:
 def get_flight_info(call: Call) -> Iterator[bytes]:
     """Say how many rows an export has, and what to ask for to get them."""
     visitor = let_in(call, Door.FLIGHT)
-    descriptor = read_message(flight.FlightDescriptor, _first(call))
+    descriptor = read_message(flight.FlightDescriptor, _request(call))
     asked = read_export(descriptor.cmd)
     visitor = asking(visitor, call, kind="QUERY", member="export", command=descriptor.cmd)
     export = exports.prepare(visitor, asked)
@@ -126,4 +130,12 @@ def _first(call: Call) -> bytes:
     message = call.read()
     if message is None:
         raise Invalid("The call ended without saying what it is for.")
+    return message
+
+
+def _request(call: Call) -> bytes:
+    """The first message of a call that has but one."""
+    message = _first(call)
+    if len(message) > _LARGEST_REQUEST:
+        raise TooLarge(f"A request may have {_LARGEST_REQUEST // 2**20} MB.")
     return message

@@ -16,6 +16,7 @@ from grpc_health.v1 import health, health_pb2
 from accounts.actors import Actor
 from accounts.audit import Tag, record_refusal
 from accounts.errors import DomainError
+from apikeys.workflows.errors import TooManyCalls
 from apikeys.workflows.grpc.patience import IDLE, LONGEST, Lease, Patience
 from apikeys.workflows.grpc.statuses import logger, status_of
 
@@ -26,6 +27,8 @@ Method = Callable[["Call"], Iterator[bytes]]
 
 # So many calls at once; whoever comes then is told to come again. Each takes a thread and holds a message or two.
 CALLS = 32
+# And so many of one key, so that it leaves places to others.
+CALLS_OF_KEY = 8
 # A span update of the older clients comes as one message, however large (contract client-workflows §5).
 LARGEST_MESSAGE = 512 * 2**20
 _CONNECTIONS = 1_000
@@ -65,12 +68,24 @@ class PortTaken(Exception):
 class Call:
     """One call: what it asks with, how long it may take, and whose it is once that is known."""
 
-    def __init__(self, method: str, context: grpc.ServicerContext, requests: Iterator[bytes], lease: Lease) -> None:
+    def __init__(
+        self, method: str, context: grpc.ServicerContext, requests: Iterator[bytes], lease: Lease, places: Places
+    ) -> None:
         self.method = method
         self.context = context
         self.actor: Actor | None = None
         self._requests = requests
         self._lease = lease
+        self._places = places
+
+    def belongs_to(self, actor: Actor) -> None:
+        """Say whose it is, once that is known.
+
+        Raises:
+            TooManyCalls: their key has no place left.
+        """
+        self.actor = actor
+        self._places.take(actor.key_id, self)
 
     def read(self) -> bytes | None:
         """Return the next message, or ``None`` where the client has said that there is none."""
@@ -91,6 +106,31 @@ class Call:
         gone = threading.Event()
         if not self.context.add_callback(gone.set) or gone.wait(_SETTLES):
             raise ClientGone
+
+
+class Places:
+    """How many calls each key has open, of as many as one may have."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._key_of: dict[Call, int | None] = {}
+
+    def take(self, key: int | None, call: Call) -> None:
+        """Give a call one of its key's places.
+
+        Raises:
+            TooManyCalls: there is none left.
+        """
+        with self._lock:
+            if list(self._key_of.values()).count(key) >= self._most:
+                raise TooManyCalls(self._most)
+            self._key_of[call] = key
+
+    def leave(self, call: Call) -> None:
+        """Take the place back, if it had one."""
+        with self._lock:
+            self._key_of.pop(call, None)
 
 
 class Threads(ThreadPoolExecutor):
@@ -119,11 +159,13 @@ class Server:
         services: Mapping[str, Mapping[str, Method]],
         *,
         calls: int = CALLS,
+        calls_of_key: int = CALLS_OF_KEY,
         idle: float = IDLE,
         longest: float = LONGEST,
     ) -> None:
         """``services`` are methods by the name of their service and their own."""
         self._patience = Patience(idle=idle, longest=longest)
+        self._places = Places(calls_of_key)
         self._health = health.HealthServicer()
         self._threads = Threads(calls, thread_name_prefix="call")
         self._server = grpc.server(self._threads, options=_OPTIONS, maximum_concurrent_rpcs=calls)
@@ -179,7 +221,11 @@ class Server:
     def _handler(self, name: str, method: Method) -> Callable[..., Iterator[bytes]]:
         def answer(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
             with self._patience.lease(context) as lease:
-                yield from _answers(method, Call(name, context, requests, lease), lease)
+                call = Call(name, context, requests, lease, self._places)
+                try:
+                    yield from _answers(method, call, lease)
+                finally:
+                    self._places.leave(call)
 
         return answer
 

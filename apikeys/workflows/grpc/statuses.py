@@ -12,6 +12,7 @@ from accounts.errors import Conflict, DomainError, Forbidden, NotFound, TooMany,
 from accounts.redaction import redact_text
 from apikeys.errors import InvalidKey
 from apikeys.following import NotSettled
+from apikeys.workflows.errors import TooManyCalls
 
 logger = logging.getLogger("apikeys.workflows.grpc")
 
@@ -54,7 +55,7 @@ def status_of(error: Exception, method: str) -> tuple[Status, str]:
 
 
 def _wait(error: DomainError) -> str:
-    if isinstance(error, TooMany):
+    if isinstance(error, TooMany) and not isinstance(error, TooManyCalls):
         # Elsewhere a header says how long.
         seconds = error.retry_after
         return f"Too many requests. Wait {seconds} second{'' if seconds == 1 else 's'}."

@@ -61,6 +61,7 @@ def let_in(call: Call, door: Door) -> Visitor:
     Raises:
         PlainConnection, UnsafeRequest: the key came where it should not, or not alone.
         InvalidKey, TooOften, DeveloperAccessLocked, LimiterFailed: as ``admit``.
+        TooManyCalls: the key has as many open as one may have.
     """
     headers = read_headers(call.context)
     caller = callers.let_in(
@@ -71,7 +72,7 @@ def let_in(call: Call, door: Door) -> Visitor:
         operation=Operation(name=call.method),
         at=timezone.now(),
     )
-    call.actor = caller.actor
+    call.belongs_to(caller.actor)
     return Visitor(caller, headers.space)
 
 

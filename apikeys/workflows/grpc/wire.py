@@ -6,14 +6,13 @@ into the message as it came.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from accounts.errors import Invalid
-from apikeys.workflows.messages import declare
+from apikeys.workflows.messages import declare, read_fields
 
 flight: Any = declare(
     "arrow.flight.protocol",
@@ -38,7 +37,6 @@ flight: Any = declare(
 
 _DESCRIPTOR, _HEADER, _METADATA, _BODY = 1, 2, 3, 1000  # FlightData's fields
 _BYTES = 2  # the wire type of what has a length
-_FIXED = {1: 8, 5: 4}  # and the sizes of what has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,10 @@ def read_part(message: bytes) -> Part:
         Invalid: it is none.
     """
     view = memoryview(message)
-    found = dict(_fields(view))
+    try:
+        found = {number: part for number, part in read_fields(view) if part is not None}
+    except DecodeError:
+        raise _broken() from None
     empty = view[:0]
     return Part(bytes(found.get(_DESCRIPTOR, empty)), found.get(_HEADER, empty), found.get(_BODY, empty))
 
@@ -80,38 +81,6 @@ def write_part(header: memoryview, body: memoryview) -> bytes:
     if body.nbytes:
         parts += [_tag(_BODY), _varint(body.nbytes), body]
     return b"".join(parts)
-
-
-def _fields(view: memoryview) -> Iterator[tuple[int, memoryview]]:
-    at = 0
-    while at < len(view):
-        tag, at = _read_varint(view, at)
-        number, kind = tag >> 3, tag & 7
-        if kind == _BYTES:
-            size, at = _read_varint(view, at)
-            if at + size > len(view):
-                raise _broken()
-            yield number, view[at : at + size]
-            at += size
-        elif kind == 0:
-            _, at = _read_varint(view, at)
-        elif kind in _FIXED:
-            at += _FIXED[kind]
-        else:
-            raise _broken()
-
-
-def _read_varint(view: memoryview, at: int) -> tuple[int, int]:
-    value = 0
-    for place in range(10):
-        if at >= len(view):
-            break
-        byte = view[at]
-        at += 1
-        value |= (byte & 0x7F) << (7 * place)
-        if byte < 0x80:
-            return value, at
-    raise _broken()
 
 
 def _tag(number: int) -> bytes:
