@@ -21,6 +21,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from accounts.errors import Conflict
 from apikeys.workflows import tables
+from apikeys.workflows.editing import ids_among
 from apikeys.workflows.errors import StorageFailed, TooLarge, Unreadable
 from apikeys.workflows.models import Table
 from apikeys.workflows.streams import Stream, decoded_size
@@ -295,3 +296,11 @@ def _swept(*options: str) -> Any:
     out = StringIO()
     call_command("sweeptables", *options, "--json", stdout=out)
     return json.loads(out.getvalue())
+
+
+def test_ids_that_rows_have_by_their_number_are_known_whatever_the_size_of_the_table(cast: Cast) -> None:
+    row = stored(cast, stream_of(pa.table({"n": [1]})))
+    row.rows = 10**12  # none of them is written down anywhere
+    wanted = ["999999999999", "10", "9", "01", "-1", "1000000000000", "²", "٣", "", "1" * 5_000]
+
+    assert ids_among(row, wanted) == ["9", "10", "999999999999"]
