@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -108,3 +109,38 @@ def test_it_is_the_same_table_for_pyarrow(cast: Cast) -> None:
     rows = tables.read(segment.table).table()
     assert rows["attributes.v"].to_pylist() == [[0.5, float(number)] for number in range(FEW)]
     assert (segment.table.rows, segment.first_at) == (FEW, min(rows["time"].to_pylist()))
+
+
+def test_data_that_cannot_be_looked_after_keeps_nothing_else_from_it(
+    cast: Cast,
+    tables_folder: Path,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bob, now = cast.actor(cast.bob), timezone.now()
+    for name in ("chat", "good"):
+        for number in range(FEW):
+            log(bob, cast.production, spans_of(f"s{number}"), name=name)
+    bad = Segment.objects.filter(project__name="chat")
+    for path in (tables_folder / segment.table.file for segment in bad.select_related("table")):
+        path.write_bytes(b"no table")
+
+    upkeep.keep_up(at=now)
+
+    assert Segment.objects.filter(project__name="good").count() == 1
+    assert "could not be put together" in caplog.text
+
+    settings.TABLE_DAYS = 7
+    expire, failing = upkeep._expire, bad[0].project_id
+
+    def expire_but_one(number: int, *args: Any, **options: Any) -> None:
+        if number == failing:
+            raise OverflowError
+        expire(number, *args, **options)
+
+    monkeypatch.setattr(upkeep, "_expire", expire_but_one)
+    upkeep.keep_up(at=now + timedelta(days=8))
+
+    assert set(Segment.objects.values_list("project__name", flat=True)) == {"chat"}
+    assert "could not be deleted" in caplog.text
