@@ -161,13 +161,18 @@ def read(table: Table, columns: Iterable[str] | None = None, *, batch_rows: int 
 def on_deleted(instance: Table, **_: Any) -> None:
     """Remove the file of a table whose row goes, once that has committed; whoever has opened it may read on."""
     if _files_stay.get():
+        with contextlib.suppress(OSError):  # else it goes earlier, or is gone
+            os.utime(settings.TABLES_FOLDER / instance.file)
         return
     transaction.on_commit(functools.partial(_remove, instance.file))
 
 
 @contextlib.contextmanager
 def files_stay() -> Iterator[None]:
-    """Leave files of rows that go to ``sweep``: the rows in them go on elsewhere, and somebody may be about to read."""
+    """Leave files of rows that go to ``sweep``: the rows in them go on elsewhere, and somebody may be about to read.
+
+    Their time of grace begins now, however long ago they were written.
+    """
     token = _files_stay.set(True)
     try:
         yield
