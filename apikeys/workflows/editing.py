@@ -23,6 +23,8 @@ MOST_ROWS = 1_000
 ATTEMPTS = 5
 # What rows are annotated with lies in columns of these names, which exports have as well.
 _ANNOTATION = re.compile(r"annotation\.(.+)\.(label|score|text|updated_at|updated_by)", re.DOTALL)
+# No table has more rows than numbers of so many digits; longer texts are not made numbers of.
+_MOST_DIGITS = 18
 # A page is read in such portions: more than most pages have, and few enough to be quick.
 _READ_ROWS = 1_000
 
@@ -156,7 +158,7 @@ def ids_among(table: Table, wanted: Collection[str]) -> list[str]:
     """
     reading = tables.read(table, [ID])
     if not len(reading.schema):
-        return sorted((text for text in wanted if text in set(map(str, range(table.rows)))), key=int)
+        return sorted((text for text in wanted if _is_number_below(text, table.rows)), key=int)
     stream = edits.identified(Stream(reading.schema, reading.batches))
     return [text for batch in stream.batches for text in values.texts(batch.column(0)) if text and text in wanted]
 
@@ -177,6 +179,13 @@ def require_room(table: Table | None, stream: Stream, added: int) -> None:
 def others_were_faster() -> Conflict:
     """Say that others change the same rows all the time."""
     return Conflict("Others are changing the same rows right now. Try again in a moment.")
+
+
+def _is_number_below(text: str, end: int) -> bool:
+    """Whether a text is what a row without an id of its own is called: its number, written in the one way."""
+    if len(text) > _MOST_DIGITS or not text.isascii() or not text.isdecimal():
+        return False
+    return str(int(text)) == text and int(text) < end
 
 
 def _text(value: Any) -> str | None:

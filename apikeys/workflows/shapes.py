@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from accounts.errors import Invalid
 from apikeys.workflows.uploads import plain, plain_type
 
 _UNITS = ("s", "ms", "us", "ns")
+# How Arrow says that a value cannot be had in another type, or Python (KeyError: a time zone) in one of its own.
+_ARROW_FAILED = (pa.ArrowException, OverflowError, ValueError, KeyError)
 
 
 def unified(schemas: Iterable[pa.Schema]) -> pa.Schema:
@@ -55,8 +59,26 @@ def common(one: Any, other: Any) -> Any:
 
 
 def cast(column: Any, kind: Any) -> Any:
-    """A column in the type that `common` found for it."""
+    """A column in the type that `common` found for it.
+
+    Raises:
+        Invalid: its values cannot be had in it.
+    """
     column = plain(column)
+    try:
+        return _cast(column, kind)
+    except _ARROW_FAILED:
+        pass
+    try:
+        return _cast_anyhow(column, kind)
+    except _ARROW_FAILED as error:
+        raise Invalid(
+            f"A column holds {str(column.type)[:80]} in one upload, and cannot be given as {str(kind)[:80]}, "
+            "which it takes beside others; ask for other columns."
+        ) from error
+
+
+def _cast(column: Any, kind: Any) -> Any:
     if column.type == kind:
         return column
     if pa.types.is_null(column.type):
@@ -68,6 +90,27 @@ def cast(column: Any, kind: Any) -> Any:
     if _is_text(kind) and (pa.types.is_nested(column.type) or pa.types.is_binary(column.type)):
         return _as_json(column, kind)
     return column.cast(kind, safe=not pa.types.is_floating(kind))
+
+
+def _cast_anyhow(column: Any, kind: Any) -> Any:
+    """Cast values one of which cannot be had in that type: one bad value must not hide all others from everybody."""
+    if isinstance(column.type, pa.BaseExtensionType):
+        return cast(column.storage, kind)
+    if _is_text(kind) and (pa.types.is_large_binary(column.type) or pa.types.is_fixed_size_binary(column.type)):
+        return pa.array([None if value is None else _text(value) for value in column.to_pylist()], kind)
+    if _is_text(kind) and pa.types.is_timestamp(column.type):  # of a zone that nobody knows
+        return column.cast(pa.timestamp(column.type.unit, "UTC")).cast(kind)
+    made = column.cast(kind, safe=False)
+    # What did not fit has become something else: nothing is better than that.
+    fits = pc.equal(made.cast(column.type, safe=False), column)
+    return pc.if_else(fits, made, pa.scalar(None, kind))
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(value).decode()
 
 
 def _common_number(one: Any, other: Any) -> Any:
@@ -123,8 +166,27 @@ def _as_structs(column: Any, kind: Any) -> Any:
 
 def _as_json(column: Any, kind: Any) -> Any:
     """Objects in a column that holds texts elsewhere: rare enough to go through them one by one."""
-    values: Sequence[Any] = column.to_pylist()
+    values: Sequence[Any]
+    try:
+        values = column.to_pylist()
+    except _ARROW_FAILED:  # times that Python has none for
+        values = column.cast(_counted(column.type)).to_pylist()
     return pa.array([None if value is None else json.dumps(value, default=str) for value in values], kind)
+
+
+def _counted(kind: Any) -> Any:
+    """The type with numbers in the place of times."""
+    if pa.types.is_temporal(kind):
+        return pa.int32() if kind.bit_width == 32 else pa.int64()
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_counted(field.type)) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_counted(kind.key_type), _counted(kind.item_type))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_counted(kind.value_type), kind.list_size)
+    if _is_list(kind):
+        return (pa.large_list if pa.types.is_large_list(kind) else pa.list_)(_counted(kind.value_type))
+    return kind
 
 
 def _is_number(kind: Any) -> bool:

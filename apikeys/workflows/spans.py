@@ -43,6 +43,12 @@ _UPDATE = {
 # Ids are looked up so many at a time: each look-up goes through all that are asked for.
 _LOOKED_UP = 2**20
 _LONGEST_MESSAGE = 200
+# JSON of brackets becomes some thirty times as large in memory, of whoever looks at it and of each export. So large may
+# a patch be, and all patches of an update together.
+MOST_PATCH = 256 * 2**10
+MOST_PATCHES = 64 * 2**20
+# So many patches are texts of Python's at a time.
+_READ_PATCHES = 1_000
 
 
 @dataclass(frozen=True)
@@ -228,11 +234,26 @@ def _collected(kind: Kind, stream: Stream) -> pa.Table:
 
 
 def _without_broken_patches(rows: pa.Table) -> tuple[pa.Table, tuple[tuple[str, str], ...]]:
-    wrong = [_what_is_wrong(patch) for patch in rows.column(PATCH).to_pylist()]
+    sizes = pc.fill_null(pc.binary_length(rows.column(PATCH)), 0)
+    fits = pc.less_equal(sizes, MOST_PATCH)
+    if (pc.sum(sizes.filter(fits)).as_py() or 0) > MOST_PATCHES:
+        raise TooLarge(f"The patches of an update may have {MOST_PATCHES // 2**20} MB; send the rest in another one.")
+    wrong = [
+        error
+        for number in range(0, rows.num_rows, _READ_PATCHES)
+        for error in _what_is_wrong_with(rows.slice(number, _READ_PATCHES), fits.slice(number, _READ_PATCHES))
+    ]
     failed = (
         (span, error) for span, error in zip(rows.column(SPAN_ID).to_pylist(), wrong, strict=True) if error is not None
     )
     return rows.filter(pa.array([error is None for error in wrong], pa.bool_())), tuple(failed)
+
+
+def _what_is_wrong_with(rows: pa.Table, fits: Any) -> Iterator[str | None]:
+    # Those that are too large are left where they are: none of them becomes a text of Python's.
+    patches = pc.if_else(fits, rows.column(PATCH), pa.scalar(None, rows.column(PATCH).type))
+    for patch, is_small in zip(patches.to_pylist(), fits.to_pylist(), strict=True):
+        yield _what_is_wrong(patch) if is_small else f"A patch may have {MOST_PATCH // 2**10} KB; this one has more."
 
 
 def _what_is_wrong(patch: str | None) -> str | None:

@@ -4,6 +4,9 @@ An Arrow IPC message says of itself how many rows it has, where its buffers lie 
 decompressed. All of it is the sender's word. So the few numbers that decide how much memory a message takes are read
 here, straight from its metadata (a flatbuffer; Arrow columnar format, "Encapsulated message format"), and compared with
 what actually came.
+
+Some columns say one value for many rows: categories, runs and views. Whoever works with them has each row's value, so
+they are counted as what they become, and come in slices of which that is little.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from apikeys.workflows.errors import TooLarge, Unreadable
 
@@ -24,6 +28,10 @@ _MOST_METADATA = 16 * 2**20
 MOST_MESSAGE = 512 * 2**20
 # Values in lists that take no room as they come, as those of lists of nothing but nulls do; kept, they take some bytes.
 _MOST_NOTHINGS = 2**23
+# A slice of a batch, each row with values of its own: so much is in memory beside the message that it came in.
+MOST_DECODED = 32 * 2**20
+# Lengths are added up for so many rows at a time: they take eight bytes each.
+_ADDED_UP = 2**20
 _CONTINUES = b"\xff\xff\xff\xff"
 _SCHEMA, _DICTIONARY, _RECORDS = 1, 2, 3
 _PADDING = bytes(8)
@@ -77,7 +85,7 @@ def read_messages(source: Source) -> Iterator[Message]:
         metadata = _exactly(source, length)
         body = _Header.of(metadata).body
         if not 0 <= body <= MOST_MESSAGE:
-            raise TooLarge(f"A record batch may have {MOST_MESSAGE // 2**20} MB; send smaller ones.")
+            raise _too_large()
         yield metadata, _exactly(source, body)
 
 
@@ -94,6 +102,7 @@ def open_stream(messages: Iterator[Message], limits: Limits) -> Stream:
         reader = pa.ipc.open_stream(feed)
         _look_at(reader.schema, limits)
         weightless += [_is_weightless(kind) for field in reader.schema for kind in _types_in(field.type)]
+        _look_at_types(reader.schema)
     except _ARROW_FAILED as error:
         raise _unreadable(feed, error) from error
     return Stream(reader.schema, _batches(feed, reader, limits))
@@ -128,8 +137,108 @@ def _is_weightless(kind: Any) -> bool:
     return bool(pa.types.is_null(kind) or is_empty or (pa.types.is_fixed_size_binary(kind) and not kind.byte_width))
 
 
+def _look_at_types(schema: pa.Schema) -> None:
+    """Refuse values that stand for many rows where their size is not known beforehand."""
+    for field in schema:
+        kind = field.type.storage_type if isinstance(field.type, pa.BaseExtensionType) else field.type
+        inner = _value_type(kind)
+        if _repeats_unknown(inner) or (inner is not kind and pa.types.is_nested(inner)):
+            shown = field.name.encode("ascii", "replace").decode()[:40]
+            raise Unreadable(f"The column “{shown}” holds {str(kind)[:80]}; send its values as they are, one a row.")
+
+
+def _value_type(kind: Any) -> Any:
+    """Return the type that the values of a column have, each for itself."""
+    is_shared = pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind)
+    return kind.value_type if is_shared else kind
+
+
+def _repeats_unknown(kind: Any) -> bool:
+    if isinstance(kind, pa.BaseExtensionType):
+        return _repeats_unknown(kind.storage_type)
+    if _value_type(kind) is not kind or pa.types.is_union(kind):
+        return True
+    if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
+        return True
+    inner = [kind.field(number).type for number in range(kind.num_fields)]
+    return any(map(_repeats_unknown, inner)) or (pa.types.is_map(kind) and any(map(_has_views, inner)))
+
+
+def _has_views(kind: Any) -> bool:
+    if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+        return True
+    return any(_has_views(kind.field(number).type) for number in range(kind.num_fields))
+
+
+def decoded_size(batch: pa.RecordBatch) -> int:
+    """Return how many bytes a batch takes when each row has values of its own."""
+    return sum(map(_decoded_size, batch.columns))
+
+
+def sliced(batch: pa.RecordBatch, most: int = MOST_DECODED) -> Iterator[pa.RecordBatch]:
+    """Take a batch apart into slices of so many decoded bytes at most, or of one row each."""
+    if batch.num_rows > 1 and decoded_size(batch) > most:
+        half = batch.num_rows // 2
+        yield from sliced(batch.slice(0, half), most)
+        yield from sliced(batch.slice(half), most)
+    else:
+        yield batch
+
+
+def _decoded_size(array: Any) -> int:
+    kind = array.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _decoded_size(array.storage)
+    if pa.types.is_dictionary(kind):
+        return _taken(_lengths(array.dictionary), array.indices)
+    if pa.types.is_run_end_encoded(kind):
+        ends = array.run_ends.cast(pa.int64())
+        begin, end = array.offset, array.offset + len(array)
+        ends = pc.max_element_wise(pc.min_element_wise(ends, end), begin)
+        counts = pc.pairwise_diff(pa.concat_arrays([pa.array([begin], pa.int64()), ends])).slice(1)
+        return int(pc.sum(pc.multiply(counts, _lengths(array.values))).as_py() or 0)
+    if not _has_views(kind):
+        return int(array.nbytes)
+    if pa.types.is_struct(kind):
+        return sum(map(_decoded_size, array.flatten()))
+    if pa.types.is_nested(kind):
+        return 8 * len(array) + _decoded_size(array.flatten())
+    # A view has sixteen bytes; the first four are the length of its text.
+    lengths = memoryview(array.buffers()[1]).cast("b").cast("i")[4 * array.offset : 4 * (array.offset + len(array)) : 4]
+    return 16 * len(array) + sum(length for length in lengths if length > 0)
+
+
+def _taken(lengths: Any, numbers: Any) -> int:
+    starts = range(0, len(numbers), _ADDED_UP)
+    return sum(pc.sum(lengths.take(numbers.slice(start, _ADDED_UP))).as_py() or 0 for start in starts)
+
+
+def _lengths(values: Any) -> Any:
+    """Return how many bytes each of some values takes: of the few that there are, not of the rows that have them."""
+    kind = values.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _lengths(values.storage)
+    if _has_views(kind):
+        if _decoded_size(values) > MOST_MESSAGE:
+            raise _too_large()
+        return _lengths(values.cast(pa.large_binary()))
+    try:
+        lengths = pc.binary_length(values)
+    except pa.ArrowNotImplementedError:
+        return pa.repeat(pa.scalar(16, pa.int64()), len(values))  # numbers, times, decimals
+    return pc.add(lengths.cast(pa.int64()), 8)
+
+
+def _too_much(limits: Limits) -> TooLarge:
+    return TooLarge(f"An upload may have {limits.bytes} bytes; send the rest in another one.")
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"A record batch may have {MOST_MESSAGE // 2**20} MB; send smaller ones.")
+
+
 def _batches(feed: _Feed, reader: Any, limits: Limits) -> Iterator[pa.RecordBatch]:
-    rows = 0
+    rows = size = 0
     while True:
         try:
             batch = reader.read_next_batch()
@@ -141,7 +250,13 @@ def _batches(feed: _Feed, reader: Any, limits: Limits) -> Iterator[pa.RecordBatc
         rows += batch.num_rows
         if rows > limits.rows:
             raise TooLarge(f"{limits.rows} rows may come at once; send the rest in another upload.")
-        yield batch
+        decoded = decoded_size(batch)
+        if decoded > MOST_MESSAGE:
+            raise _too_large()
+        size += decoded
+        if size > limits.bytes:
+            raise _too_much(limits)
+        yield from sliced(batch)
 
 
 def _unreadable(feed: _Feed, error: Exception) -> Exception:
@@ -173,7 +288,7 @@ def _checked(messages: Iterator[Message], limits: Limits, weightless: list[bool]
         if header.kind in (_RECORDS, _DICTIONARY):
             total += _size_of(header, memoryview(body), limits, weightless if header.kind == _RECORDS else [])
             if total > limits.bytes:
-                raise TooLarge(f"An upload may have {limits.bytes} bytes; send the rest in another one.")
+                raise _too_much(limits)
         elif header.kind != _SCHEMA:
             raise Unreadable("Only record batches can come in an Arrow stream.")
         yield metadata, body
@@ -204,7 +319,7 @@ def _size_of(header: _Header, body: memoryview, limits: Limits, weightless: list
             raise Unreadable("A record batch has buffers outside of what came.")
         size += _decompressed(body, offset, length) if is_compressed and length else length
         if size > MOST_MESSAGE:
-            raise TooLarge(f"A record batch may have {MOST_MESSAGE // 2**20} MB; send smaller ones.")
+            raise _too_large()
     return size
 
 

@@ -33,15 +33,18 @@ from django.db import transaction
 from accounts.actors import Actor
 from accounts.errors import DomainError
 from accounts.models import Space
-from apikeys.workflows.errors import StorageFailed, Unreadable
+from apikeys.workflows.errors import StorageFailed, TooLarge, Unreadable
 from apikeys.workflows.models import Table
-from apikeys.workflows.streams import Limits, Stream
+from apikeys.workflows.streams import MOST_DECODED, Limits, Stream, decoded_size, sliced
 
-# Rows are gathered into groups of this size: small ones compress badly, and one group is what is in memory.
-_GROUP_ROWS = 65_536
-_GROUP_BYTES = 32 * 2**20
 # So many rows are handed out at once.
 READ_ROWS = 10_000
+# Rows are gathered into groups of this size: small ones compress badly, and one group is what is in memory, of whoever
+# writes and of everybody who reads. Its bytes are those of its rows decoded: compressed, they may be next to nothing.
+_GROUP_ROWS = 6 * READ_ROWS
+_GROUP_BYTES = MOST_DECODED
+# Categories lie in the end of the file, and readers take them as a whole: Parquet's refuse 100 MB of it.
+_MOST_CATEGORIES = 32 * 2**20
 # Where the file says what its columns were before it was written.
 _SCHEMA_KEY = b"arizekeys.schema"
 _CATEGORIES_KEY = b"arizekeys.categories"
@@ -113,6 +116,7 @@ def drafted(stream: Stream) -> Iterator[Draft]:
 
     Raises:
         Unreadable: it holds what cannot be kept, or cannot be read to its end.
+        TooLarge: there are more categories than are kept.
         StorageFailed: the disk is full, or not there.
     """
     with _storage():
@@ -157,13 +161,18 @@ def read(table: Table, columns: Iterable[str] | None = None, *, batch_rows: int 
 def on_deleted(instance: Table, **_: Any) -> None:
     """Remove the file of a table whose row goes, once that has committed; whoever has opened it may read on."""
     if _files_stay.get():
+        with contextlib.suppress(OSError):  # else it goes earlier, or is gone
+            os.utime(settings.TABLES_FOLDER / instance.file)
         return
     transaction.on_commit(functools.partial(_remove, instance.file))
 
 
 @contextlib.contextmanager
 def files_stay() -> Iterator[None]:
-    """Leave files of rows that go to ``sweep``: the rows in them go on elsewhere, and somebody may be about to read."""
+    """Leave files of rows that go to ``sweep``: the rows in them go on elsewhere, and somebody may be about to read.
+
+    Their time of grace begins now, however long ago they were written.
+    """
     token = _files_stay.set(True)
     try:
         yield
@@ -201,10 +210,9 @@ def _write(stream: Stream, sink: Any) -> int:
     rows = 0
     try:
         with _writer(sink, plain) as writer:
-            for group in _groups(stream.batches):
+            for group in _groups(_decoded(part, categories, plain) for part in _parts(stream.batches)):
                 rows += sum(batch.num_rows for batch in group)
-                decoded = [_decoded(batch, categories, plain) for batch in group]
-                writer.write_table(pa.Table.from_batches(decoded, plain), row_group_size=_GROUP_ROWS)
+                writer.write_table(pa.Table.from_batches(group, plain), row_group_size=_GROUP_ROWS)
             writer.add_key_value_metadata(_noted(stream.schema, categories))
     except pa.ArrowException as error:
         raise Unreadable(f"The upload cannot be kept as it is: {str(error)[:200]}") from error
@@ -225,15 +233,23 @@ def _require_distinct(schema: pa.Schema) -> None:
         raise Unreadable("Two columns of the upload have the same name.")
 
 
+def _parts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Take batches apart into what a group has room for, or into single rows."""
+    for batch in _arriving(batches):
+        for start in range(0, batch.num_rows, READ_ROWS):
+            yield from sliced(batch.slice(start, READ_ROWS), _GROUP_BYTES)
+
+
 def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
     group: list[pa.RecordBatch] = []
     rows = size = 0
-    for batch in _arriving(batches):
-        group.append(batch)
-        rows, size = rows + batch.num_rows, size + batch.nbytes
-        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
+    for batch in batches:
+        more = decoded_size(batch)
+        if group and (rows + batch.num_rows > _GROUP_ROWS or size + more > _GROUP_BYTES):
             yield group
             group, rows, size = [], 0, 0
+        group.append(batch)
+        rows, size = rows + batch.num_rows, size + more
     if group:
         yield group
 
@@ -260,6 +276,8 @@ def _decoded(batch: pa.RecordBatch, categories: dict[str, _Categories], plain: p
         categories[field.name].decode(array) if field.name in categories else array
         for field, array in zip(plain, batch.columns, strict=True)
     ]
+    if sum(one.values.nbytes for one in categories.values()) > _MOST_CATEGORIES:
+        raise TooLarge(f"The categories of an upload may have {_MOST_CATEGORIES // 2**20} MB; send them as texts.")
     return pa.RecordBatch.from_arrays(arrays, schema=plain)
 
 
@@ -329,13 +347,14 @@ def _groups_behind(file: pq.ParquetFile, after: int) -> tuple[list[int], int]:
 def _read(file: pq.ParquetFile, schema: pa.Schema, batch_rows: int, groups: list[int]) -> Iterator[pa.RecordBatch]:
     categories = _categories_of(file)
     with file:
-        batches = file.iter_batches(batch_rows, row_groups=groups, columns=schema.names, use_threads=True)
-        while True:
-            with _storage():
-                batch = next(batches, None)
-            if batch is None:
-                return
-            yield _restored(batch, schema, categories)
+        for group in groups:  # each by itself: Arrow reads further groups until it has the rows of a batch
+            batches = file.iter_batches(batch_rows, row_groups=[group], columns=schema.names, use_threads=True)
+            while True:
+                with _storage():
+                    batch = next(batches, None)
+                if batch is None:
+                    break
+                yield _restored(batch, schema, categories)
 
 
 def _restored(batch: pa.RecordBatch, schema: pa.Schema, categories: dict[str, Any]) -> pa.RecordBatch:

@@ -7,6 +7,7 @@ who are reading the old ones go on reading them: their files stay until they are
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import defaultdict
@@ -15,13 +16,12 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import connection, transaction
 from django.db.models import Count
 from django.utils import timezone
 
 from accounts.actors import Actor, Door
 from accounts.audit import Tag, record
-from accounts.errors import DomainError
 from accounts.models import Account, Project
 from apikeys.workflows import tables
 from apikeys.workflows.models import Segment, SegmentKind, Table
@@ -46,7 +46,8 @@ def merge_small(*, at: datetime) -> int:
     for group in crowded:
         alike = {name: group[name] for name in _SAME}
         rows = small.filter(project=group["project"], **alike).select_related("table", "project__space")
-        merged += _merge(list(rows.order_by("pk")[:_MOST]), at=at)
+        with _whatever_happens("Small tables of project %s could not be put together", group["project"]):
+            merged += _merge(list(rows.order_by("pk")[:_MOST]), at=at)
     return merged
 
 
@@ -58,26 +59,38 @@ def expire(*, at: datetime) -> int:
     old: dict[int, list[Segment]] = defaultdict(list)
     for segment in Segment.objects.filter(created_at__lt=at - timedelta(days=days)).select_related("table"):
         old[segment.project_id].append(segment)
+    expired = 0
     for number, segments in sorted(old.items()):
-        _expire(number, segments, at=at)
-    return sum(map(len, old.values()))
+        with _whatever_happens("Old tables of project %s could not be deleted", number):
+            _expire(number, segments, at=at)
+            expired += len(segments)
+    return expired
 
 
 def keep_up(*, at: datetime) -> None:
-    """Do all there is to do, once."""
-    expire(at=at)
-    merge_small(at=at)
-    tables.sweep()
+    """Do all there is to do, once; what fails keeps nothing else from being done."""
+    with _whatever_happens("Old tables could not be deleted"):
+        expire(at=at)
+    with _whatever_happens("Small tables could not be put together"):
+        merge_small(at=at)
+    with _whatever_happens("Left-over files could not be swept away"):
+        tables.sweep()
 
 
 def keep_up_for_ever(ended: threading.Event) -> None:
     """Do it every hour until told to end: the body of a thread."""
     while not ended.wait(_EVERY):
-        try:
-            keep_up(at=timezone.now())
-        except (DatabaseError, DomainError) as error:
-            logger.warning("Tables could not be looked after, and will be: %s", error)
+        keep_up(at=timezone.now())
         connection.close()
+
+
+@contextlib.contextmanager
+def _whatever_happens(message: str, *about: object) -> Iterator[None]:
+    """Log what goes wrong, and go on: nobody's data may keep that of others from being looked after."""
+    try:
+        yield
+    except Exception:
+        logger.exception(message, *about)
 
 
 def _merge(segments: Sequence[Segment], *, at: datetime) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from accounts.errors import Invalid
 from apikeys.workflows.shapes import cast, common, conformed, unified
 from apikeys.workflows.uploads import plain_type
 
@@ -79,3 +80,39 @@ def test_rows_get_the_columns_that_others_have() -> None:
     assert schema.metadata is None
     batch = pa.RecordBatch.from_pydict({"b": ["x"], "c": [1]})
     assert conformed(batch, schema).to_pylist() == [{"a": None, "b": "x"}]
+
+
+FAR = 253_370_764_800  # the beginning of the year 9999
+TEXT = pa.array(["x"])
+NANOSECONDS = pa.array([1], pa.timestamp("ns"))
+
+
+@pytest.mark.parametrize(
+    ("bad", "beside", "values"),
+    [
+        (pa.array([b"\xff", b"ok", None], pa.large_binary()), TEXT, ["/w==", "ok", None]),
+        (pa.array([b"\xff\xfe", b"ok"], pa.binary(2)), TEXT, ["//4=", "ok"]),
+        (pa.array([1], pa.timestamp("s", "Mars/Phobos")), TEXT, ["1970-01-01 00:00:01Z"]),
+        (pa.array([FAR, 1, None], pa.timestamp("s")), NANOSECONDS, [None, datetime(1970, 1, 1, 0, 0, 1), None]),
+        (pa.array([2**31 - 1, 1], pa.date32()), NANOSECONDS, [None, datetime(1970, 1, 2)]),
+        (pa.array([{"a": 2**60}, None], pa.struct([("a", pa.timestamp("s"))])), TEXT, [f'{{"a": {2**60}}}', None]),
+        (pa.array([[2**60]], pa.list_(pa.timestamp("s"))), TEXT, [["<value out of range: 1152921504606846976>"]]),
+        (pa.array([[("k", 1)]], pa.map_(pa.string(), pa.timestamp("ns"))), TEXT, ['[["k", 1]]']),
+        (pa.array([b"0123456789abcdef"], pa.uuid()), TEXT, ["0123456789abcdef"]),
+    ],
+    ids=lambda given: str(given.type) if isinstance(given, pa.Array) else "",
+)
+def test_a_value_that_fits_nowhere_does_not_hide_the_others(bad: Any, beside: Any, values: list[Any]) -> None:
+    kind = common(plain_type(bad.type), plain_type(beside.type))
+
+    made = cast(bad, kind)
+
+    assert (made.type, made.to_pylist()) == (kind, values)
+    assert cast(bad[:0], kind).type == kind
+
+
+def test_what_cannot_be_given_beside_another_is_told() -> None:
+    twice = pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"])
+
+    with pytest.raises(Invalid, match="ask for other columns"):
+        cast(twice, pa.string())

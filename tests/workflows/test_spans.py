@@ -18,6 +18,7 @@ from accounts.roles import RoleName
 from apikeys.errors import InvalidKey
 from apikeys.lifecycle import revoke_key
 from apikeys.workflows import projects, spans, tables
+from apikeys.workflows.errors import TooLarge
 from apikeys.workflows.models import Segment, SegmentKind, Table
 from apikeys.workflows.streams import Stream
 from tests.cast import Cast
@@ -181,6 +182,25 @@ def test_where_nothing_is_known_nothing_is_kept(cast: Cast, tables_folder: Path)
     assert _files(tables_folder) == before
     with pytest.raises(NotFound):
         update(bob, cast.production, EVALUATIONS, SAID[EVALUATIONS], name="another")
+
+
+def test_patches_that_are_too_large_are_reported_and_not_kept(cast: Cast) -> None:
+    bob = cast.actor(cast.bob)
+    log(bob, cast.production, spans_of("a", "b", "c"))
+    text = "x" * (spans.MOST_PATCH - len('{"a": ""}'))
+    patches = [f'{{"a": "{text}"}}', f'{{"a": "{text}x"}}', None]
+
+    answer = update(
+        bob, cast.production, SegmentKind.METADATA, {"context.span_id": ["a", "b", "c"], "patch_document": patches}
+    )
+
+    assert (answer.processed, answer.updated) == (3, 1)
+    assert answer.failed[0] == ("b", "A patch may have 256 KB; this one has more.")
+    assert [span for span, _ in answer.failed] == ["b", "c"]
+
+    many = {"context.span_id": ["a"] * 257, "patch_document": patches[:1] * 257}
+    with pytest.raises(TooLarge, match="64 MB"):
+        update(bob, cast.production, SegmentKind.METADATA, many)
 
 
 def test_broken_patches_are_reported_and_not_kept(cast: Cast) -> None:

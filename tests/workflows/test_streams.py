@@ -116,6 +116,77 @@ def test_the_size_that_a_compressed_buffer_claims_is_what_counts() -> None:
         list(stream_of(bytes(body), ROOMY).batches)
 
 
+LARGE = "a" * 2**20
+
+
+def repeated_view(text: str, rows: int) -> pa.Array:
+    """All rows look at one text."""
+    view = pa.array([text], pa.string_view()).buffers()[1].to_pybytes()[:16]
+    return pa.Array.from_buffers(pa.string_view(), rows, [None, pa.py_buffer(view * rows), pa.py_buffer(text.encode())])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.DictionaryArray.from_arrays(pa.array([0] * 1_500, pa.int8()), pa.array([LARGE], pa.large_string())),
+        pa.DictionaryArray.from_arrays(pa.array([0] * 1_500, pa.int8()), pa.array([LARGE], pa.string_view())),
+        pa.RunEndEncodedArray.from_arrays(pa.array([1_500], pa.int32()), pa.array([LARGE])),
+        repeated_view(LARGE, 1_500),
+    ],
+    ids=["categories", "categories in views", "runs", "views"],
+)
+def test_one_value_that_stands_in_many_rows_counts_in_each_of_them(column: pa.Array) -> None:
+    body = as_bytes(pa.table({"c": column}), compression="zstd")
+    assert len(body) < 100_000
+
+    with pytest.raises(TooLarge, match="512 MB"):
+        list(stream_of(body, Limits(rows=10_000, columns=1, bytes=2**40)).batches)
+
+
+def test_categories_of_all_batches_count_together() -> None:
+    body = as_bytes(pa.table({"c": pa.array([LARGE] * 20).dictionary_encode()}), rows=2)
+
+    with pytest.raises(TooLarge, match="10000000 bytes"):
+        list(stream_of(body, ROOMY).batches)
+
+
+def test_categories_come_in_slices_that_there_is_room_for() -> None:
+    values = ["b", "c" * 100_000]
+    column = pa.DictionaryArray.from_arrays(pa.array([0, 1] * 1_000, pa.int8()), pa.array(values), ordered=True)
+    table = pa.table({"c": column, "n": range(2_000)})
+
+    batches = list(stream_of(table).batches)
+
+    assert pa.Table.from_batches(batches, table.schema).equals(table)
+    assert max(map(streams.decoded_size, batches)) <= streams.MOST_DECODED
+    assert len(batches) == 4
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.StructArray.from_arrays([pa.array(["x"]).dictionary_encode()], ["c"]),
+        pa.ListArray.from_arrays([0, 1], pa.array(["x"]).dictionary_encode()),
+        pa.DictionaryArray.from_arrays(pa.array([0]), pa.array([["x"]])),
+        pa.ListViewArray.from_arrays([0], [1], pa.array(["x"])),
+        pa.UnionArray.from_dense(pa.array([0], pa.int8()), pa.array([0], pa.int32()), [pa.array(["x"])]),
+    ],
+    ids=lambda column: str(column.type)[:20],
+)
+def test_what_repeats_values_inside_of_others_is_refused(column: pa.Array) -> None:
+    with pytest.raises(Unreadable, match="send its values as they are"):
+        stream_of(pa.table({"c": column}), ROOMY)
+
+
+def test_views_within_lists_and_objects_are_read() -> None:
+    texts = pa.array(["x", None, "a text that is longer"], pa.string_view())
+    table = pa.table(
+        {"l": pa.ListArray.from_arrays([0, 2, 2, 3], texts), "s": pa.StructArray.from_arrays([texts], ["c"])}
+    )
+
+    assert pa.Table.from_batches(list(stream_of(table, ROOMY).batches)).equals(table)
+
+
 def test_rows_that_take_no_memory_are_counted_all_the_same() -> None:
     body = bytearray(as_bytes(pa.table({"nothing": pa.nulls(777)})))
     places = [at for at in range(0, len(body) - 8, 8) if body[at : at + 8] == struct.pack("<q", 777)]

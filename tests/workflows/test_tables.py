@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import transaction
@@ -20,9 +21,10 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from accounts.errors import Conflict
 from apikeys.workflows import tables
-from apikeys.workflows.errors import StorageFailed, Unreadable
+from apikeys.workflows.editing import ids_among
+from apikeys.workflows.errors import StorageFailed, TooLarge, Unreadable
 from apikeys.workflows.models import Table
-from apikeys.workflows.streams import Stream
+from apikeys.workflows.streams import Stream, decoded_size
 from tests.cast import Cast
 from tests.workflows.sending import stream_of
 
@@ -113,6 +115,32 @@ def test_many_small_batches_become_few_groups_and_keep_their_order(cast: Cast) -
     batches = list(reading.batches)
     assert [batch.num_rows for batch in batches] == [10_000] * 7
     assert pa.Table.from_batches(batches).equals(table)
+
+
+def test_long_values_are_read_in_portions_that_there_is_memory_for(cast: Cast, tables_folder: Path) -> None:
+    # They are next to nothing on the disk, and all that they are in memory.
+    table = pa.table({"text": pa.repeat("x" * 100_000, 1_000), "n": range(1_000)})
+    one = table.combine_chunks().to_batches()[0]
+    category = pa.DictionaryArray.from_arrays(pa.array([0] * 1_000, pa.int8()), pa.array(["x" * 100_000]))
+    small = pa.table({"text": category, "n": range(1_000)})
+
+    for stream in (Stream(table.schema, iter([one])), stream_of(small), stream_of(table)):
+        row = stored(cast, stream)
+        assert row.bytes < 1_000_000
+        read = list(tables.read(row).batches)
+        assert len(read) == pq.ParquetFile(tables_folder / row.file).num_row_groups  # read one at a time
+        assert max(map(decoded_size, read)) <= 32 * 2**20
+        assert pa.Table.from_batches(read)["n"].to_pylist() == list(range(1_000))
+
+
+def test_more_categories_than_the_end_of_a_file_has_room_for_are_refused(cast: Cast, tables_folder: Path) -> None:
+    texts = [f"{number:0100000}" for number in range(400)]
+    table = pa.table({"c": pa.chunked_array([pa.array([text]).dictionary_encode() for text in texts])})
+
+    with pytest.raises(TooLarge, match="send them as texts"):
+        stored(cast, stream_of(table))
+
+    assert files(tables_folder) == []
 
 
 def test_no_rows_keep_their_columns(cast: Cast) -> None:
@@ -268,3 +296,11 @@ def _swept(*options: str) -> Any:
     out = StringIO()
     call_command("sweeptables", *options, "--json", stdout=out)
     return json.loads(out.getvalue())
+
+
+def test_ids_that_rows_have_by_their_number_are_known_whatever_the_size_of_the_table(cast: Cast) -> None:
+    row = stored(cast, stream_of(pa.table({"n": [1]})))
+    row.rows = 10**12  # none of them is written down anywhere
+    wanted = ["999999999999", "10", "9", "01", "-1", "1000000000000", "²", "٣", "", "1" * 5_000]
+
+    assert ids_among(row, wanted) == ["9", "10", "999999999999"]

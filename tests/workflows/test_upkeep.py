@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -33,6 +35,8 @@ def test_small_tables_become_one_with_the_very_same_rows(
         log(bob, cast.production, spans_of(f"s{number}", **extra))
     update(bob, cast.production, SegmentKind.EVALUATIONS, {"context.span_id": ["s3"], "eval.a.label": ["good"]})
     before = exported(bob, cast.production, asked())
+    for path in tables_folder.rglob("*.parquet"):
+        os.utime(path, (0, 0))  # written long ago
 
     with django_capture_on_commit_callbacks(execute=True):
         assert upkeep.merge_small(at=timezone.now()) == FEW
@@ -41,6 +45,7 @@ def test_small_tables_become_one_with_the_very_same_rows(
     assert Segment.objects.filter(kind=SegmentKind.ROWS).count() == 1
     assert Table.objects.count() == 2
     # Whoever was exporting goes on reading the old ones, until they are swept away.
+    assert tables.sweep() == (0, 0)
     assert files(tables_folder) == FEW + 2
     assert tables.sweep(grace=0)[0] == FEW
     assert exported(bob, cast.production, asked()).equals(before)
@@ -108,3 +113,38 @@ def test_it_is_the_same_table_for_pyarrow(cast: Cast) -> None:
     rows = tables.read(segment.table).table()
     assert rows["attributes.v"].to_pylist() == [[0.5, float(number)] for number in range(FEW)]
     assert (segment.table.rows, segment.first_at) == (FEW, min(rows["time"].to_pylist()))
+
+
+def test_data_that_cannot_be_looked_after_keeps_nothing_else_from_it(
+    cast: Cast,
+    tables_folder: Path,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bob, now = cast.actor(cast.bob), timezone.now()
+    for name in ("chat", "good"):
+        for number in range(FEW):
+            log(bob, cast.production, spans_of(f"s{number}"), name=name)
+    bad = Segment.objects.filter(project__name="chat")
+    for path in (tables_folder / segment.table.file for segment in bad.select_related("table")):
+        path.write_bytes(b"no table")
+
+    upkeep.keep_up(at=now)
+
+    assert Segment.objects.filter(project__name="good").count() == 1
+    assert "could not be put together" in caplog.text
+
+    settings.TABLE_DAYS = 7
+    expire, failing = upkeep._expire, bad[0].project_id
+
+    def expire_but_one(number: int, *args: Any, **options: Any) -> None:
+        if number == failing:
+            raise OverflowError
+        expire(number, *args, **options)
+
+    monkeypatch.setattr(upkeep, "_expire", expire_but_one)
+    upkeep.keep_up(at=now + timedelta(days=8))
+
+    assert set(Segment.objects.values_list("project__name", flat=True)) == {"chat"}
+    assert "could not be deleted" in caplog.text
