@@ -12,6 +12,7 @@ from accounts.changes import change, clean_name, save_new
 from accounts.errors import Conflict, NotFound
 from accounts.models import Project, ProjectKind, Space
 from accounts.permissions import find_seen, may_see, require, seen_by
+from accounts.tenancy import withdrawn_with
 from accounts.verbs import verb
 from accounts.vocabulary import Permission
 from apikeys.workflows.leaving import hold
@@ -143,7 +144,7 @@ def delete_project(actor: Actor, project: Project, *, at: datetime) -> None:
     require(actor, _DELETE[ProjectKind(project.kind)], project)
     hold(Experiment.objects.filter(project=project))
     tables = list(Table.objects.filter(segment__project=project).values_list("pk", flat=True))
-    record(actor, Tag.PROJECT_DELETED, project, at=at, space=project.space.name)
+    record(actor, Tag.PROJECT_DELETED, project, at=at, space=project.space.name, **withdrawn_with(project))
     project.delete()
     Table.objects.filter(pk__in=tables).delete()
 
