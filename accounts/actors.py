@@ -52,6 +52,7 @@ class Actor:
     account: Account | None
     door: Door
     key_id: int | None = None
+    secret_id: int | None = None  # which of the key's secrets was presented
     ip: str | None = None
     operation: Operation = field(default_factory=Operation)
     is_operator: bool = False
@@ -94,10 +95,20 @@ class Actor:
 
     @classmethod
     def from_key(
-        cls, user: User, account: Account, *, key_id: int, door: Door, ip: str | None, operation: Operation
+        cls,
+        user: User,
+        account: Account,
+        *,
+        key_id: int,
+        secret_id: int,
+        door: Door,
+        ip: str | None,
+        operation: Operation,
     ) -> Self:
         """Build the actor of a request that an API key opened."""
-        return cls(user=user, account=account, door=door, key_id=key_id, ip=ip, operation=operation)
+        return cls(
+            user=user, account=account, door=door, key_id=key_id, secret_id=secret_id, ip=ip, operation=operation
+        )
 
     @classmethod
     def from_admin(cls, request: HttpRequest, account: Account | None) -> Self:

@@ -32,6 +32,10 @@ person_leaving = Signal()
 # Sent before anybody decides; receivers return Consequences. Arguments: user, account, at.
 removal_considered = Signal()
 
+# Sent inside a deletion's transaction, before anything is recorded: receivers lock what goes with the scope, and what
+# becomes of it. Arguments: scope (organization or space).
+scope_locking = Signal()
+
 # Sent inside a deletion's transaction, before anything goes. Arguments: actor, scope (organization or space), at.
 scope_leaving = Signal()
 

@@ -14,7 +14,7 @@ from accounts.models import Account, Organization, Project, Space, User
 from accounts.people import clean_email, set_first_password
 from accounts.permissions import require
 from accounts.roles import Level, RoleName
-from accounts.signals import Consequences, deletion_considered, scope_leaving
+from accounts.signals import Consequences, deletion_considered, scope_leaving, scope_locking
 from accounts.standing import standing_of
 from accounts.verbs import verb
 from accounts.vocabulary import Permission
@@ -247,6 +247,7 @@ def withdrawn_with(scope: Organization | Space | Project) -> dict[str, Any]:
 
 
 def _delete(actor: Actor, tag: Tag, scope: Organization | Space, at: datetime, **told: Any) -> None:
+    scope_locking.send(sender=type(scope), scope=scope)
     told |= withdrawn_with(scope)
     scope_leaving.send(sender=type(scope), actor=actor, scope=scope, at=at)
     record(actor, tag, scope, at=at, **told)

@@ -25,7 +25,7 @@ from apikeys.errors import DeveloperAccessLocked, InvalidKey, MalformedKey, Reas
 from apikeys.lifecycle import flag_exposed
 from apikeys.refusals import flush, note_refusal
 from apikeys.usage import note_use
-from apikeys.verification import verify
+from apikeys.verification import LOCKED_OUT, verify
 
 REALM = "arizekeys"
 FORM = "application/x-www-form-urlencoded"
@@ -118,14 +118,22 @@ def admit(
         attempts.failed(refusal, ip)
         raise
     opened.add(presented)
-    actor = Actor.from_key(key.user, key.account, key_id=key.key_id, door=door, ip=ip, operation=operation())
+    actor = Actor.from_key(
+        key.user,
+        key.account,
+        key_id=key.key_id,
+        secret_id=key.secret_id,
+        door=door,
+        ip=ip,
+        operation=operation(),
+    )
     try:
         attempts.used(key.key_id)
     except TooOften as too_often:
         record_refusal(actor, Tag.ACCESS_REFUSED, too_often)
         raise
     if key.is_locked_out:
-        locked = DeveloperAccessLocked("The account's developer access lock is on: user keys cannot call the API.")
+        locked = DeveloperAccessLocked(LOCKED_OUT)
         record_refusal(actor, Tag.ACCESS_REFUSED, locked)
         raise locked
     note_use(key.key_id, ip=ip, client=client, at=at)

@@ -10,15 +10,16 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import Case, Exists, OuterRef, Value, When
+from django.db.models import Case, Exists, OuterRef, QuerySet, Value, When
 
 from accounts.models import Account, AccountBinding, SpaceBinding, User
 from apikeys import peppers, tokens
-from apikeys.errors import InvalidKey, Reason
+from apikeys.errors import DeveloperAccessLocked, InvalidKey, Reason
 from apikeys.models import KeyKind, KeySecret
 
 logger = logging.getLogger("apikeys.verification")
 
+LOCKED_OUT = "The account's developer access lock is on: user keys cannot call the API."
 _NO_DIGEST = bytes(32)
 # Stands for the public id in the query that is put together once; no key can have it.
 _ANY_ID = "?" * tokens.PUBLIC_ID_LENGTH
@@ -47,6 +48,7 @@ class VerifiedKey:
     """A key that opened: who acts, in which account. Permissions are the user's, asked at each use."""
 
     key_id: int
+    secret_id: int
     kind: str
     name: str
     redacted_key: str
@@ -86,6 +88,7 @@ def verify(presented: str, *, at: datetime) -> VerifiedKey:
     freshen(key_text, row)
     return VerifiedKey(
         key_id=row["key__id"],
+        secret_id=row["id"],
         kind=row["key__kind"],
         name=row["key__name"],
         redacted_key=row["key__redacted_key"],
@@ -106,9 +109,33 @@ def look_up(public_id: str) -> dict[str, Any] | None:
     return dict(zip(columns, row, strict=True)) if row else None
 
 
+def require_still_open(key_id: int, secret_id: int | None, *, at: datetime) -> None:
+    """Ask once more of a key that opened before, by the same secret; whoever asks holds the key's row.
+
+    Raises:
+        InvalidKey: it would not open any more.
+        DeveloperAccessLocked: it is a user key, and the account's lock is on by now.
+    """
+    columns, rows = _secrets()
+    found = rows.filter(pk=secret_id, key=key_id).values_list(*columns).first()
+    row = dict(zip(columns, found, strict=True)) if found else None
+    reason = _obstacle(row, at) if row else Reason.UNKNOWN
+    if row is None or reason is not None:
+        raise InvalidKey(reason or Reason.UNKNOWN, key_id=key_id)
+    if is_locked_out(row["key__kind"], row["key__account__developer_access_locked"]):
+        raise DeveloperAccessLocked(LOCKED_OUT)
+
+
 @functools.cache
 def _question() -> tuple[tuple[str, ...], str, tuple[Any, ...]]:
     """Return the columns, the SQL and the parameters of the one query; putting it together takes longer than asking."""
+    columns, rows = _secrets()
+    sql, parameters = rows.filter(public_id=_ANY_ID).values_list(*columns).query.sql_with_params()
+    return columns, sql, tuple(parameters)
+
+
+def _secrets() -> tuple[tuple[str, ...], QuerySet[KeySecret]]:
+    """Return what a decision needs of each secret, and where it comes from."""
     member = AccountBinding.objects.filter(user=OuterRef("key__owner"), content_object=OuterRef("key__account"))
     bound = SpaceBinding.objects.filter(user=OuterRef("key__owner"))
     columns = (
@@ -123,16 +150,11 @@ def _question() -> tuple[tuple[str, ...], str, tuple[Any, ...]]:
         *(f"key__owner__{name}" for name in _USER_FIELDS),
         *(f"key__account__{name}" for name in _ACCOUNT_FIELDS),
     )
-    rows = (
-        KeySecret.objects.filter(public_id=_ANY_ID)
-        .annotate(
-            is_member=Exists(member),
-            is_bound=Case(When(key__kind=KeyKind.SERVICE, then=Exists(bound)), default=Value(True)),
-        )
-        .values_list(*columns)
+    rows = KeySecret.objects.annotate(
+        is_member=Exists(member),
+        is_bound=Case(When(key__kind=KeyKind.SERVICE, then=Exists(bound)), default=Value(True)),
     )
-    sql, parameters = rows.query.sql_with_params()
-    return columns, sql, tuple(parameters)
+    return columns, rows
 
 
 def why_refused(key_text: tokens.KeyText, row: Mapping[str, Any] | None, at: datetime) -> Reason | None:
@@ -147,6 +169,10 @@ def why_refused(key_text: tokens.KeyText, row: Mapping[str, Any] | None, at: dat
         return Reason.NO_PEPPER
     if not opens:
         return Reason.WRONG_SECRET
+    return _obstacle(row, at)
+
+
+def _obstacle(row: Mapping[str, Any], at: datetime) -> Reason | None:
     return next((reason for reason, is_so in OBSTACLES if is_so(row, at)), None)
 
 

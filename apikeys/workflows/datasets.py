@@ -16,7 +16,8 @@ from accounts.permissions import permitted, require
 from accounts.verbs import verb
 from accounts.vocabulary import Permission
 from apikeys.workflows import tables
-from apikeys.workflows.models import Dataset, DatasetKind, DatasetVersion, Table
+from apikeys.workflows.leaving import hold
+from apikeys.workflows.models import Dataset, DatasetKind, DatasetVersion, Experiment, Table
 from apikeys.workflows.streams import Stream
 from apikeys.workflows.writing import after, writing
 
@@ -229,6 +230,7 @@ def delete_dataset(actor: Actor, dataset: Dataset, *, at: datetime) -> None:
     """
     require(actor, Permission.DATASET_DELETE, dataset.space)
     dataset = lock_dataset(dataset)
+    hold(Experiment.objects.filter(dataset=dataset))
     experiments = list(dataset.experiments.order_by("pk").values_list("name", flat=True))
     record(actor, Tag.DATASET_DELETED, dataset, at=at, space=str(dataset.space), experiments=experiments)
     files = Table.objects.filter(dataset_version__dataset=dataset) | Table.objects.filter(experiment__dataset=dataset)

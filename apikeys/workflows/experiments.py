@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from accounts.audit import Tag, record
 from accounts.changes import clean_name
 from accounts.errors import Conflict, NotFound
 from accounts.models import Project, Space
-from accounts.permissions import permitted, require
+from accounts.permissions import permitted, require, seen_by
 from accounts.verbs import verb
 from accounts.vocabulary import Permission
 from apikeys.workflows import tables
@@ -163,6 +164,12 @@ def read_runs(actor: Actor, experiment: Experiment) -> tables.Reading:
     if experiment.table is None:
         raise NotFound(f"“{experiment}” has no runs yet.")
     return tables.read(experiment.table)
+
+
+def projects_seen_of(actor: Actor, rows: Collection[Experiment]) -> set[int]:
+    """Return which of the projects that experiments' traces go to the actor may know of."""
+    numbers = {row.project_id for row in rows if row.project_id is not None}
+    return set(seen_by(actor, Project).filter(pk__in=numbers).values_list("pk", flat=True)) if numbers else set()
 
 
 @verb(Tag.EXPERIMENT_DELETED)

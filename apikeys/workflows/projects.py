@@ -12,9 +12,11 @@ from accounts.changes import change, clean_name, save_new
 from accounts.errors import Conflict, NotFound
 from accounts.models import Project, ProjectKind, Space
 from accounts.permissions import find_seen, may_see, require, seen_by
+from accounts.tenancy import withdrawn_with
 from accounts.verbs import verb
 from accounts.vocabulary import Permission
-from apikeys.workflows.models import Table
+from apikeys.workflows.leaving import hold
+from apikeys.workflows.models import Experiment, Table
 
 # What it takes to make, change and delete a project of each kind; reading one is PROJECT_READ for both.
 _CREATE = {ProjectKind.TRACING: Permission.PROJECT_CREATE, ProjectKind.ML_MODEL: Permission.ML_MODEL_CREATE}
@@ -135,11 +137,14 @@ def delete_project(actor: Actor, project: Project, *, at: datetime) -> None:
     """Delete a project with everything logged to it and everybody's roles in it.
 
     Raises:
-        NotFound, Forbidden: it is not the actor's to see, or to delete.
+        NotFound, Forbidden: it is not the actor's to see, or to delete; or it was deleted meanwhile.
     """
     require(actor, _DELETE[ProjectKind(project.kind)], project)
+    hold(Project.objects.filter(pk=project.pk))
+    require(actor, _DELETE[ProjectKind(project.kind)], project)
+    hold(Experiment.objects.filter(project=project))
     tables = list(Table.objects.filter(segment__project=project).values_list("pk", flat=True))
-    record(actor, Tag.PROJECT_DELETED, project, at=at, space=project.space.name)
+    record(actor, Tag.PROJECT_DELETED, project, at=at, space=project.space.name, **withdrawn_with(project))
     project.delete()
     Table.objects.filter(pk__in=tables).delete()
 

@@ -36,8 +36,9 @@ def log_records(
         times.through(upload.stored(batch, at=at) for batch in stream.batches),
     )
     with tables.drafted(stored) as draft, writing(actor, Tag.PROJECT_WRITTEN, alone=model is None):
-        kept = segments.project_for(actor, space, model, name=upload.model_id, kind=ProjectKind.ML_MODEL, at=at)
-        if model is not None:
+        kind = ProjectKind.ML_MODEL
+        kept, is_new = segments.project_for(actor, space, model, name=upload.model_id, kind=kind, at=at)
+        if not is_new:  # be it that somebody else made it meanwhile
             require(actor, Permission.ML_MODEL_UPDATE, kept)
         return segments.keep(
             actor,

@@ -43,8 +43,8 @@ class Times:
 
 def project_for(
     actor: Actor, space: Space, project: Project | None, *, name: str, kind: ProjectKind, at: datetime
-) -> Project:
-    """Return the project as it is now, alone with it; within ``writing``, that of a new one alone in the account.
+) -> tuple[Project, bool]:
+    """Return the project as it is now, alone with it, and whether this made it, as happens alone in the account.
 
     Raises:
         NotFound: it was deleted meanwhile.
@@ -52,13 +52,14 @@ def project_for(
     """
     if project is None:
         project = projects.find_for_upload(actor, space, name=name, kind=kind)
+    is_new = project is None
     if project is None:
         project = projects.create_project(actor, space, name=name, kind=kind, at=at)
     rows = Project.objects.select_for_update(of=("self",)).select_related("space__organization")
     found = rows.filter(pk=project.pk).first()
     if found is None:
         raise NotFound("The project was deleted meanwhile.")
-    return found
+    return found, is_new
 
 
 def keep(

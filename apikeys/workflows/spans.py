@@ -145,7 +145,7 @@ class _Upload:
 
         ``streamed`` is for those that come one by one: the audit log does not tell each of them.
         """
-        project = segments.project_for(actor, space, self.project, name=self.name, kind=ProjectKind.TRACING, at=at)
+        project, _ = segments.project_for(actor, space, self.project, name=self.name, kind=ProjectKind.TRACING, at=at)
         require(actor, Permission.PROJECT_SPAN_CREATE, project)
         return segments.keep(
             actor,
@@ -201,7 +201,7 @@ def update_spans(
         tables.drafted(Stream(kept.schema, iter(kept.to_batches()))) as draft,
         writing(actor, Tag.PROJECT_WRITTEN),
     ):
-        project = segments.project_for(actor, space, project, name=project_name, kind=ProjectKind.TRACING, at=at)
+        project, _ = segments.project_for(actor, space, project, name=project_name, kind=ProjectKind.TRACING, at=at)
         require(actor, _UPDATE[kind], project)
         segments.keep(actor, project, draft, kind=kind, environment=Environment.TRACING, at=at)
     return answer

@@ -1,7 +1,7 @@
 """How data gets in: written down as it comes, without any lock, and then kept in one short transaction.
 
 An upload may take minutes, and much can change meanwhile. So what was asked before its first byte is asked once more
-in the transaction that keeps it, and a key that was revoked meanwhile keeps nothing.
+in the transaction that keeps it, and a key that would not be let in any more keeps nothing.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from accounts.actors import Actor
 from accounts.audit import Tag, record_refusal
 from accounts.errors import DomainError
 from accounts.verbs import lock_account
-from apikeys.errors import InvalidKey, Reason
 from apikeys.models import ApiKey
+from apikeys.verification import require_still_open
 
 
 @contextlib.contextmanager
@@ -28,7 +28,7 @@ def writing(actor: Actor, tag: Tag, *, alone: bool = False) -> Iterator[None]:
     ``alone`` is for uploads that change more than they add to: they wait for other changes in the account, as verbs do.
 
     Raises:
-        InvalidKey: the actor's key was revoked or has run out since it was let in.
+        InvalidKey, DeveloperAccessLocked: the actor's key would not be let in any more.
     """
     try:
         with transaction.atomic():
@@ -51,8 +51,5 @@ def _require_key(actor: Actor) -> None:
     """Hold the key until the end of the transaction: whoever revokes it waits, and nothing is kept afterwards."""
     if actor.key_id is None:
         return
-    keys = ApiKey.objects.select_for_update(no_key=True, of=("self",)).filter(pk=actor.key_id)
-    key = keys.filter(owner__is_active=True).first()
-    now = timezone.now()
-    if key is None or key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
-        raise InvalidKey(Reason.REVOKED, key_id=actor.key_id)
+    list(ApiKey.objects.select_for_update(no_key=True).filter(pk=actor.key_id).values_list("pk"))
+    require_still_open(actor.key_id, actor.secret_id, at=timezone.now())

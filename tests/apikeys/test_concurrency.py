@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.actors import Actor
@@ -22,47 +20,11 @@ from accounts.tenancy import change_account, change_space, delete_organization, 
 from apikeys.errors import DeveloperAccessOff, TooManyKeys
 from apikeys.lifecycle import refresh_key
 from apikeys.models import ApiKey, KeySecret
+from tests.asides import Aside, wait_until_somebody_waits_for_a_lock
 from tests.cast import Cast, assemble
 from tests.factories import bind, custom_role, service_key, user_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-class _Aside(threading.Thread):
-    """Runs something on a connection of its own and keeps what came of it."""
-
-    def __init__(self, do: Callable[[], Any]) -> None:
-        super().__init__(daemon=True)
-        self._do = do
-        self.outcome: Any = None
-
-    def run(self) -> None:
-        try:
-            self.outcome = self._do()
-        except DomainError as refusal:
-            self.outcome = refusal
-        finally:
-            connections.close_all()
-
-    def finish(self) -> Any:
-        self.join(timeout=20)
-        assert not self.is_alive()
-        return self.outcome
-
-
-def _wait_until_somebody_waits_for_a_lock() -> None:
-    for _ in range(200):
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees what it saw first
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-            row = cursor.fetchone()
-            assert row is not None
-            if row[0]:
-                return
-        time.sleep(0.02)
-    pytest.fail("nobody waited for a lock")
 
 
 def _make_admin_key(cast: Cast) -> Callable[[], Any]:
@@ -87,9 +49,9 @@ def test_demotion_that_comes_first_is_seen_by_the_creation_behind_it() -> None: 
             scope=cast.production,
             at=timezone.now(),
         )
-        creation = _Aside(_make_admin_key(cast))
+        creation = Aside(_make_admin_key(cast))
         creation.start()
-        _wait_until_somebody_waits_for_a_lock()
+        wait_until_somebody_waits_for_a_lock()
 
     assert isinstance(creation.finish(), Escalation)
     assert not ApiKey.objects.exists()
@@ -102,9 +64,9 @@ def test_raw_demotion_of_the_row_is_seen_too() -> None:  # security 16: whoever 
     with transaction.atomic():
         _binding = SpaceBinding.objects.filter(user=cast.bob, content_object=cast.production)
         _binding.update(permission=predefined(Level.SPACE, RoleName.MEMBER).permission)
-        creation = _Aside(_make_admin_key(cast))
+        creation = Aside(_make_admin_key(cast))
         creation.start()
-        _wait_until_somebody_waits_for_a_lock()
+        wait_until_somebody_waits_for_a_lock()
 
     assert isinstance(creation.finish(), Escalation)
 
@@ -115,13 +77,13 @@ def test_demotion_that_comes_second_waits_for_the_key() -> None:  # security 16
 
     with transaction.atomic():
         service_key(cast.bob, cast.production, role=RoleName.ADMIN)
-        demotion = _Aside(
+        demotion = Aside(
             lambda: SpaceBinding.objects.filter(user=cast.bob, content_object=cast.production).update(
                 permission=predefined(Level.SPACE, RoleName.MEMBER).permission
             )
         )
         demotion.start()
-        _wait_until_somebody_waits_for_a_lock()
+        wait_until_somebody_waits_for_a_lock()
         assert ApiKey.objects.count() == 1
 
     assert demotion.finish() == 1
@@ -132,9 +94,9 @@ def test_removal_that_comes_first_leaves_no_key_behind() -> None:
 
     with transaction.atomic():
         remove_person(cast.actor(cast.alice), user=cast.bob, at=timezone.now())
-        creation = _Aside(lambda: user_key(cast.bob, cast.account))
+        creation = Aside(lambda: user_key(cast.bob, cast.account))
         creation.start()
-        _wait_until_somebody_waits_for_a_lock()
+        wait_until_somebody_waits_for_a_lock()
 
     assert isinstance(creation.finish(), DeveloperAccessOff)
     assert not ApiKey.objects.exists()
@@ -145,9 +107,9 @@ def test_deactivation_that_comes_first_leaves_no_service_key_behind() -> None:
 
     with transaction.atomic():
         deactivate_person(Actor.from_command(None), user=cast.bob, at=timezone.now())
-        creation = _Aside(lambda: service_key(cast.bob, cast.production))
+        creation = Aside(lambda: service_key(cast.bob, cast.production))
         creation.start()
-        _wait_until_somebody_waits_for_a_lock()
+        wait_until_somebody_waits_for_a_lock()
 
     assert isinstance(creation.finish(), DeveloperAccessOff)
     assert not ApiKey.objects.exists()
@@ -169,9 +131,9 @@ def test_admin_who_is_being_removed_does_nothing_any_more(deed: str) -> None:
 
     with transaction.atomic():
         remove_person(cast.actor(cast.alice), user=cast.bob, at=now)
-        aside = _Aside(deeds[deed])
+        aside = Aside(deeds[deed])
         aside.start()
-        _wait_until_somebody_waits_for_a_lock()
+        wait_until_somebody_waits_for_a_lock()
 
     assert isinstance(aside.finish(), Forbidden | NotFound)
 
@@ -181,9 +143,9 @@ def test_removal_that_comes_second_revokes_the_new_key_as_well() -> None:
 
     with transaction.atomic():
         user_key(cast.bob, cast.account)
-        removal = _Aside(lambda: remove_person(cast.actor(cast.alice), user=cast.bob, at=timezone.now()))
+        removal = Aside(lambda: remove_person(cast.actor(cast.alice), user=cast.bob, at=timezone.now()))
         removal.start()
-        _wait_until_somebody_waits_for_a_lock()
+        wait_until_somebody_waits_for_a_lock()
 
     removal.finish()
     assert ApiKey.objects.get().revoked_at is not None
@@ -195,9 +157,9 @@ def test_space_turned_private_takes_the_fallback_before_the_key() -> None:
 
     with transaction.atomic():
         change_space(cast.actor(cast.alice), cast.production, is_private=True, at=timezone.now())
-        creation = _Aside(lambda: service_key(cast.bob, cast.production))
+        creation = Aside(lambda: service_key(cast.bob, cast.production))
         creation.start()
-        _wait_until_somebody_waits_for_a_lock()
+        wait_until_somebody_waits_for_a_lock()
 
     assert isinstance(creation.finish(), NotFound)
 
@@ -208,14 +170,14 @@ def test_space_deleted_first_gets_no_key_and_deleted_second_takes_it_along() -> 
 
     with transaction.atomic():
         delete_space(cast.actor(cast.alice), cast.production, at=timezone.now())
-        creation = _Aside(lambda: service_key(cast.bob, as_it_was))
+        creation = Aside(lambda: service_key(cast.bob, as_it_was))
         creation.start()
-        _wait_until_somebody_waits_for_a_lock()
+        wait_until_somebody_waits_for_a_lock()
     with transaction.atomic():
         second = service_key(cast.bob, cast.staging).key
-        deletion = _Aside(lambda: delete_organization(cast.actor(cast.alice), cast.fraud, at=timezone.now()))
+        deletion = Aside(lambda: delete_organization(cast.actor(cast.alice), cast.fraud, at=timezone.now()))
         deletion.start()
-        _wait_until_somebody_waits_for_a_lock()
+        wait_until_somebody_waits_for_a_lock()
 
     assert isinstance(creation.finish(), NotFound)
     assert deletion.finish() is None
@@ -229,14 +191,14 @@ def test_role_is_either_deleted_or_held() -> None:
 
     with transaction.atomic():
         delete_role(alice, role, at=timezone.now())
-        late = _Aside(lambda: bind_role(alice, user=cast.bob, role=role, scope=cast.production, at=timezone.now()))
+        late = Aside(lambda: bind_role(alice, user=cast.bob, role=role, scope=cast.production, at=timezone.now()))
         late.start()
-        _wait_until_somebody_waits_for_a_lock()
+        wait_until_somebody_waits_for_a_lock()
     with transaction.atomic():
         bind_role(alice, user=cast.bob, role=other, scope=cast.production, at=timezone.now())
-        deletion = _Aside(lambda: delete_role(alice, other, at=timezone.now()))
+        deletion = Aside(lambda: delete_role(alice, other, at=timezone.now()))
         deletion.start()
-        _wait_until_somebody_waits_for_a_lock()
+        wait_until_somebody_waits_for_a_lock()
 
     assert isinstance(late.finish(), NotFound)
     assert isinstance(deletion.finish(), Conflict)
@@ -257,9 +219,9 @@ def test_two_admins_cannot_demote_each_other_out_of_the_account() -> None:
 
     with transaction.atomic():
         demote(cast.alice, cast.bob)()
-        other = _Aside(demote(cast.bob, cast.alice))
+        other = Aside(demote(cast.bob, cast.alice))
         other.start()
-        _wait_until_somebody_waits_for_a_lock()
+        wait_until_somebody_waits_for_a_lock()
 
     assert isinstance(other.finish(), DomainError)
     admins = AccountBinding.objects.filter(permission__role__name=RoleName.ADMIN, content_object=cast.account)
@@ -272,9 +234,9 @@ def test_two_refreshes_leave_one_current_secret() -> None:
 
     with transaction.atomic():
         refresh_key(cast.actor(cast.bob), key, at=timezone.now())
-        other = _Aside(lambda: refresh_key(cast.actor(cast.bob), key, at=timezone.now()))
+        other = Aside(lambda: refresh_key(cast.actor(cast.bob), key, at=timezone.now()))
         other.start()
-        _wait_until_somebody_waits_for_a_lock()
+        wait_until_somebody_waits_for_a_lock()
 
     other.finish()
     assert KeySecret.objects.filter(key=key).count() == 3
@@ -288,9 +250,9 @@ def test_cap_holds_when_two_make_the_last_key() -> None:
 
     with transaction.atomic():
         user_key(cast.bob, cast.account)
-        other = _Aside(lambda: user_key(cast.charlie, cast.account))
+        other = Aside(lambda: user_key(cast.charlie, cast.account))
         other.start()
-        _wait_until_somebody_waits_for_a_lock()
+        wait_until_somebody_waits_for_a_lock()
 
     assert isinstance(other.finish(), TooManyKeys)
     assert isinstance(other.outcome, NotAllowed)
@@ -304,7 +266,7 @@ def test_many_at_once_all_get_their_own_key() -> None:
     def make(person: Any) -> Callable[[], Any]:
         return lambda: user_key(person, cast.account)
 
-    threads = [_Aside(make(person)) for person in people]
+    threads = [Aside(make(person)) for person in people]
 
     for thread in threads:
         thread.start()

@@ -17,15 +17,16 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from accounts.actors import Actor, Door
 from accounts.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
-from accounts.models import AuditEvent, User
+from accounts.models import Account, AccountBinding, AuditEvent, SpaceBinding, User
 from accounts.tenancy import delete_space
-from apikeys.errors import InvalidKey
-from apikeys.lifecycle import NewKey, revoke_key
+from apikeys.errors import DeveloperAccessLocked, InvalidKey, Reason
+from apikeys.lifecycle import NewKey, refresh_key, revoke_key
+from apikeys.verification import verify
 from apikeys.workflows import datasets, experiments
 from apikeys.workflows.models import Dataset, DatasetKind, DatasetVersion, Table
 from apikeys.workflows.streams import Stream
 from tests.cast import Cast, assemble
-from tests.factories import user_key
+from tests.factories import service_key, user_key
 from tests.workflows.sending import stream_of
 
 ROWS = pa.table({"id": ["a", "b"], "question": ["1 + 1?", None], "n": pa.array([1, None], pa.int16())})
@@ -48,7 +49,12 @@ def made(cast: Cast, actor: Actor | None = None, name: str = "questions", rows: 
 
 def with_key(cast: Cast, person: User) -> tuple[Actor, NewKey]:
     key = user_key(person, cast.account)
-    return replace(cast.actor(person, Door.FLIGHT), key_id=key.key.pk), key
+    return as_key(cast, key), key
+
+
+def as_key(cast: Cast, key: NewKey) -> Actor:
+    opened = verify(key.plaintext, at=timezone.now())
+    return replace(cast.actor(opened.user, Door.FLIGHT), key_id=opened.key_id, secret_id=opened.secret_id)
 
 
 def nothing_is_stored(folder: Path) -> bool:
@@ -213,6 +219,55 @@ def test_a_key_revoked_during_the_upload_keeps_nothing(cast: Cast, tables_folder
 
     assert nothing_is_stored(tables_folder)
     assert not Dataset.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("refreshed", Reason.SUPERSEDED),
+        ("inactive", Reason.OWNER_INACTIVE),
+        ("removed", Reason.OWNER_REMOVED),
+        ("unbound", Reason.UNBOUND),
+        ("locked", None),
+    ],
+)
+def test_a_key_that_would_not_open_any_more_keeps_nothing(
+    cast: Cast, tables_folder: Path, what: str, reason: Reason | None
+) -> None:
+    key = service_key(cast.bob, cast.production) if what == "unbound" else user_key(cast.bob, cast.account)
+    actor, owner = as_key(cast, key), key.key.owner
+    deeds: dict[str, Callable[[], object]] = {
+        "refreshed": lambda: refresh_key(cast.actor(cast.bob), key.key, at=timezone.now()),
+        "inactive": lambda: User.objects.filter(pk=owner.pk).update(is_active=False),
+        "removed": lambda: AccountBinding.objects.filter(user=owner).delete(),
+        "unbound": lambda: SpaceBinding.objects.filter(user=owner).delete(),
+        "locked": lambda: Account.objects.filter(pk=cast.account.pk).update(developer_access_locked=True),
+    }
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield from ROWS.to_batches()
+        deeds[what]()
+
+    with pytest.raises(InvalidKey if reason else DeveloperAccessLocked) as refused:
+        datasets.create_dataset(
+            actor,
+            cast.production,
+            name="late",
+            kind=DatasetKind.UNKNOWN,
+            stream=Stream(ROWS.schema, batches()),
+            at=timezone.now(),
+        )
+
+    assert getattr(refused.value, "reason", None) == reason
+    assert nothing_is_stored(tables_folder)
+    assert not Dataset.objects.exists()
+
+
+def test_a_secret_that_opens_for_a_while_after_a_refresh_keeps_what_it_sent(cast: Cast) -> None:
+    actor, key = with_key(cast, cast.bob)
+    refresh_key(cast.actor(cast.bob), key.key, grace=timedelta(hours=1), at=timezone.now())
+
+    assert made(cast, actor).dataset.name == "questions"
 
 
 def test_a_role_withdrawn_during_the_upload_keeps_nothing_and_is_recorded(cast: Cast, tables_folder: Path) -> None:

@@ -156,6 +156,20 @@ def test_a_deleted_dataset_is_gone(flight_server: FlightServer, bobs: str, space
     assert files(tables_folder) == []
 
 
+def test_an_experiment_begun_by_somebody_else_does_not_tell_the_name_of_a_restricted_project(
+    cast: Cast, flight_server: FlightServer, bobs: str, space: str
+) -> None:
+    named = {"spaceId": space, "datasetName": "golden", "experimentName": "first"}
+    with flying(flight_server, bobs) as flight:
+        flight.put(ROWS, "DatasetWritten", createDataset={"spaceId": space, "datasetName": "golden"})
+        begin = {**named, "traceModelName": "secret"}
+        flight.act("create_experiment_db_entry", "ExperimentEntry", createExperimentDbEntry=begin)
+        Project.objects.update(restricted_at=timezone.now())
+        again = flight.act("create_experiment_db_entry", "ExperimentEntry", createExperimentDbEntry=named)
+
+    assert again.trace_model_name == "golden experiments"
+
+
 def test_an_experiment_is_begun_filled_read_and_deleted(flight_server: FlightServer, bobs: str, space: str) -> None:
     named = {"spaceId": space, "datasetName": "golden"}
     runs = pa.table({"id": ["0", "1"], "example_id": ["a", "b"], "result": ["yes", None]})

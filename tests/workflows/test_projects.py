@@ -14,6 +14,7 @@ from accounts.errors import Conflict, Forbidden, Invalid, NotFound
 from accounts.models import AuditEvent, Project, ProjectKind
 from apikeys.workflows import projects
 from apikeys.workflows.models import Segment, Table
+from tests.factories import bind, custom_role
 
 if TYPE_CHECKING:
     from tests.cast import Cast
@@ -118,12 +119,15 @@ def test_deleting_takes_what_was_logged_along(cast: Cast) -> None:
         )
         Segment.objects.create(project=project, table=table, environment="TRACING")
 
+    bind(cast.dana, project, custom_role(cast.account, "writes", "PROJECT_READ"))
     with pytest.raises(Forbidden):
         projects.delete_project(cast.actor(cast.charlie), project, at=NOW)
     projects.delete_project(bob, project, at=NOW)
 
     assert (Project.objects.count(), Segment.objects.count(), Table.objects.count()) == (0, 0, 0)
     assert _tags()[-1] == Tag.PROJECT_DELETED.value
+    event = AuditEvent.objects.get(tag=Tag.PROJECT_DELETED, outcome="SUCCEEDED")
+    assert [(one["user_id"], one["role"]) for one in event.details["withdrawn"]] == [(cast.dana.pk, "writes")]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -79,6 +80,28 @@ def test_whoever_only_makes_models_adds_to_none(cast: Cast) -> None:
         predict(cast.actor(cast.erin), cast.production, ROWS)
 
     assert Segment.objects.count() == 1
+
+
+def test_a_model_that_somebody_else_made_during_the_upload_is_not_added_to(cast: Cast, tables_folder: Path) -> None:
+    role = custom_role(cast.account, "makes", "SPACE_READ", "PROJECT_READ", "ML_MODEL_CREATE")
+    bind(cast.erin, cast.production, role)
+    upload, row = read_record(
+        {"model_id": "fraud", "prediction_id": "1", "prediction": {"prediction_label": {"numeric": 2}}}, at=START
+    )
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield row
+        projects.create_project(
+            cast.actor(cast.bob), cast.production, name="fraud", kind=ProjectKind.ML_MODEL, at=START
+        )
+
+    with pytest.raises(Forbidden, match="ML_MODEL_UPDATE"):
+        records.log_records(
+            cast.actor(cast.erin), cast.production, upload=upload, stream=Stream(row.schema, batches()), at=START
+        )
+
+    assert (Project.objects.count(), Segment.objects.count()) == (1, 0)
+    assert not [path for path in tables_folder.rglob("*") if path.is_file()]
 
 
 def test_a_tracing_project_is_no_model(cast: Cast) -> None:

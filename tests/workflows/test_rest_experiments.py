@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from accounts.audit import Tag
 from accounts.models import AuditEvent, Project
@@ -130,6 +133,34 @@ def test_experiment_answers_before_it_has_runs(api: Api, dataset: str) -> None:
     added = {"experiment_runs": RUNS}
     assert api(api.cast.bob, "POST", f"/v2/experiments/{begun.wire_id}/runs", added)[0] == 201
     assert len(_runs(api, begun.wire_id)) == 2
+
+
+def test_a_project_that_the_caller_may_not_see_is_not_told(
+    api: Api, dataset: str, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    bob = api.cast.actor(api.cast.bob)
+    hidden, shown = (
+        projects.create_project(bob, api.cast.production, name=name, at=timezone.now()) for name in ("secret", "open")
+    )
+    for name, project in (("a", hidden), ("b", shown)):
+        experiments.open_experiment(bob, Dataset.objects.get(), name=name, project=project, at=timezone.now())
+    Project.objects.filter(pk=hidden.pk).update(restricted_at=timezone.now())
+    begun = Experiment.objects.get(name="a").wire_id
+
+    with CaptureQueriesContext(connection) as counted:
+        _, page = api(api.cast.bob, "GET", "/v2/experiments")
+    asked = len(counted)
+    answers = [
+        api(api.cast.bob, "GET", f"/v2/experiments/{begun}")[1],
+        api(api.cast.bob, "POST", f"/v2/experiments/{begun}/runs", {"experiment_runs": RUNS})[1],
+    ]
+
+    told = [one["experiment_traces_project_id"] for one in page["experiments"]]
+    assert told == [encode_id("Project", shown.pk), None]
+    assert [one["experiment_traces_project_id"] for one in answers] == [None, None]
+    experiments.open_experiment(bob, Dataset.objects.get(), name="c", project=shown, at=timezone.now())
+    with django_assert_num_queries(asked):
+        api(api.cast.bob, "GET", "/v2/experiments")
 
 
 def test_runs_are_added_annotated_and_searched(api: Api, dataset: str) -> None:

@@ -129,7 +129,7 @@ def test_a_model_is_no_place_for_spans(cast: Cast) -> None:
 
 def test_a_key_revoked_meanwhile_leaves_nothing(cast: Cast, tables_folder: Path) -> None:
     key = user_key(cast.bob, cast.account)
-    actor = replace(cast.actor(cast.bob, Door.FLIGHT), key_id=key.key.pk)
+    actor = replace(cast.actor(cast.bob, Door.FLIGHT), key_id=key.key.pk, secret_id=key.key.secrets.get().pk)
     rows = spans_of("a")
 
     def batches() -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from accounts.errors import Forbidden
 from accounts.models import Project, ProjectKind, Space
-from accounts.permissions import require
+from accounts.permissions import may_see, require
 from accounts.vocabulary import Permission
 from accounts.wire import decode_id
 from apikeys.workflows import datasets, experiments, projects, runs
@@ -37,10 +37,11 @@ def open_entry(visitor: Visitor, asked: Any) -> Any:
         at=visitor.caller.at,
     )
     visitor.note(Workflow.EXPERIMENT_WRITE, space)
+    project = experiment.project  # of whoever began it
     return answers.ExperimentEntry(
         experiment_id=experiment.wire_id,
         dataset_id=dataset.wire_id,
-        trace_model_name=experiment.project.name if experiment.project else traces,
+        trace_model_name=project.name if project and may_see(visitor.actor, project) else traces,
     )
 
 

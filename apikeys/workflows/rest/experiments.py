@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django.utils import timezone
@@ -9,6 +10,7 @@ from drf_spectacular.utils import OpenApiExample
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.actors import Actor
 from accounts.errors import Incompatible, NotAllowed
 from accounts.models import Space
 from accounts.paging import paginate
@@ -37,6 +39,12 @@ from apikeys.workflows.uses import Workflow
 
 _TAG = "Experiments"
 _PATH = {"experiment_id": "Experiment"}
+
+
+def _dressed(actor: Actor, rows: Collection[Experiment]) -> list[dict[str, Any]]:
+    seen = experiments.projects_seen_of(actor, rows)
+    shown: list[dict[str, Any]] = ExperimentOut(rows, many=True, context={"projects_seen": seen}).data
+    return shown
 
 
 class ExperimentEndpoint(WorkflowEndpoint):
@@ -81,7 +89,7 @@ class ExperimentList(WorkflowEndpoint):
         rows = in_spaces_named(rows.select_related("dataset"), query)
         page = paginate(rows, cursor=query["cursor"], limit=query["limit"])
         self.note(Workflow.EXPERIMENT_READ, space)
-        return paged("experiments", page, ExperimentOut(page.items, many=True).data)
+        return paged("experiments", page, _dressed(self.actor, page.items))
 
     @operation(
         id="create_experiment",
@@ -116,7 +124,7 @@ class ExperimentList(WorkflowEndpoint):
             self.actor, dataset, name=body["name"], runs=body["experiment_runs"], at=timezone.now()
         )
         self.note(Workflow.EXPERIMENT_WRITE, dataset.space)
-        return Response(ExperimentOut(experiment).data, status=201)
+        return Response(_dressed(self.actor, [experiment])[0], status=201)
 
 
 class ExperimentDetail(ExperimentEndpoint):
@@ -140,7 +148,7 @@ class ExperimentDetail(ExperimentEndpoint):
         """Return an experiment."""
         experiment = self.experiment(experiment_id)
         self.note(Workflow.EXPERIMENT_READ, experiment.dataset.space)
-        return Response(ExperimentOut(experiment).data)
+        return Response(_dressed(self.actor, [experiment])[0])
 
     @operation(
         id="delete_experiment",
@@ -201,7 +209,7 @@ class Runs(ExperimentEndpoint):
         experiment, body = self.experiment(experiment_id), self.body(AddRuns)
         edited = runs.append(self.actor, experiment, runs=body["experiment_runs"], at=timezone.now())
         self.note(Workflow.EXPERIMENT_WRITE, experiment.dataset.space)
-        written: dict[str, Any] = {**ExperimentOut(edited.experiment).data, "run_ids": list(edited.ids)}
+        written: dict[str, Any] = {**_dressed(self.actor, [edited.experiment])[0], "run_ids": list(edited.ids)}
         return Response(written, status=201)
 
 

@@ -442,8 +442,18 @@ class ExperimentOut(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField(help_text="When it was begun.")
     updated_at = serializers.DateTimeField(help_text="When something about it was changed last.")
     experiment_traces_project_id = IdOut(
-        "Project", source="project_id", allow_null=True, help_text="The project its traces go to, where it has one."
+        "Project",
+        source="project_id",
+        allow_null=True,
+        help_text="The project its traces go to, where it has one that the caller may see.",
     )
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        """Dress an experiment; ``projects_seen`` in the context says which projects the caller may know of."""
+        shown: dict[str, Any] = super().to_representation(instance)
+        if instance.project_id not in self.context["projects_seen"]:
+            shown["experiment_traces_project_id"] = None
+        return shown
 
 
 class ExperimentPage(serializers.Serializer[Any]):

@@ -1,0 +1,29 @@
+"""What goes with a scope: held before it goes, in the order in which uploads hold it.
+
+Whoever records holds the account's log until the end. An upload has its key, then its dataset, experiment or project,
+and then the log: a deletion that had the log first and waited for one of those would wait for ever.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+
+from accounts.models import Organization, Project, Space
+from apikeys.policy import bound_only_at
+from apikeys.workflows.models import Dataset, Experiment
+
+
+def on_scope_locking(*, scope: Organization | Space, **_: Any) -> None:
+    """Wait for uploads into a scope, and let no more begin to write, but of what is new."""
+    spaces = scope.spaces.all() if isinstance(scope, Organization) else Space.objects.filter(pk=scope.pk)
+    hold(bound_only_at(scope).filter(revoked_at__isnull=True))
+    hold(Dataset.objects.filter(space__in=spaces))
+    hold(Experiment.objects.filter(dataset__space__in=spaces))
+    hold(Project.objects.filter(space__in=spaces))
+
+
+def hold(rows: QuerySet[Any]) -> None:
+    """Lock rows in the order of their numbers; whoever only refers to one need not wait."""
+    list(rows.order_by("pk").select_for_update(no_key=True, of=("self",)).values_list("pk"))
