@@ -244,11 +244,11 @@ def operation_of(request: HttpRequest) -> Operation:
     route = request.resolver_match.route if request.resolver_match else request.path.lstrip("/")
     route = _PARAMETER.sub(r"{\1}", route)
     told = kind == "MUTATION" and request.content_type != FORM
-    text = _legible(body_of(request).decode("utf-8", "replace"))[:_KEPT_OF_BODY] if told else ""
+    text = legible(body_of(request).decode("utf-8", "replace"))[:_KEPT_OF_BODY] if told else ""
     return Operation(kind=kind, name=f"{request.method} /{route}", text=text)
 
 
-def _legible(body: str) -> str:
+def legible(body: str) -> str:
     """Write a JSON body out plainly, so that nothing hides from redaction behind escapes."""
     try:
         return json.dumps(json.loads(body), ensure_ascii=False)

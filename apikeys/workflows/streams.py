@@ -11,11 +11,13 @@ they are counted as what they become, and come in slices of which that is little
 
 from __future__ import annotations
 
+import re
 import struct
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,6 +37,7 @@ _ADDED_UP = 2**20
 _CONTINUES = b"\xff\xff\xff\xff"
 _SCHEMA, _DICTIONARY, _RECORDS = 1, 2, 3
 _PADDING = bytes(8)
+_OFFSET = re.compile(r"[+-]\d\d:\d\d")  # what Arrow takes for a time zone beside its names
 
 # How Arrow says that it can make nothing of something: OSError for most of what is malformed.
 _ARROW_FAILED = (pa.ArrowException, OSError, UnicodeDecodeError)
@@ -109,16 +112,53 @@ def open_stream(messages: Iterator[Message], limits: Limits) -> Stream:
 
 
 def _look_at(schema: pa.Schema, limits: Limits) -> None:
-    """Make sure that there are no more columns than may be, nested ones too, and that the names of all are text."""
+    """Make sure that there are no more columns than may be, nested ones too, and that all of them can be kept.
+
+    Their names and time zones are text, or Arrow says that they are none.
+    """
     if len(schema) > limits.columns:
         raise TooLarge(f"{len(schema)} columns are too many: {limits.columns} may come at once.")
     leaves = 0
     for field in schema:
         _ = field.name
         for kind in _types_in(field.type):
+            _require_keepable(field.name, kind)
             leaves += kind.num_fields == 0
             if leaves > limits.columns:
                 raise TooLarge(f"The columns have too many fields in them: {limits.columns} may come at once.")
+
+
+def _require_keepable(column: str, kind: Any) -> None:
+    """Refuse what Parquet does not know, and what nobody could read again."""
+    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if inner is not kind and (inner.num_fields or any(is_odd(inner) for is_odd in _ODD_IN_DICTIONARIES)):
+        raise Unreadable(f"The column “{column}” has categories of a type that cannot be kept; send them plainly.")
+    if any(is_odd(inner) for is_odd in _ODD) or (pa.types.is_fixed_size_binary(inner) and not inner.byte_width):
+        raise Unreadable(f"The column “{column}” holds {kind}, which cannot be kept.")
+    if pa.types.is_decimal(inner) and not 0 <= inner.scale <= inner.precision:
+        raise Unreadable(f"The column “{column}” holds {kind}: a decimal has a scale of 0 up to its precision.")
+    if pa.types.is_timestamp(inner) and inner.tz is not None and not _is_zone(inner.tz):
+        raise Unreadable(f"The column “{column}” has times in a time zone that there is not.")
+
+
+# What Parquet has no columns for, and what has no copy without categories.
+_ODD = (pa.types.is_run_end_encoded, pa.types.is_union, pa.types.is_interval)
+_ODD_IN_DICTIONARIES = (
+    pa.types.is_dictionary,
+    pa.types.is_string_view,
+    pa.types.is_binary_view,
+    lambda kind: isinstance(kind, pa.BaseExtensionType),
+)
+
+
+def _is_zone(name: str) -> bool:
+    if _OFFSET.fullmatch(name):
+        return name[1:3] < "24" and name[4:] < "60"
+    try:
+        ZoneInfo(name)
+    except (ValueError, LookupError, OSError):
+        return False
+    return True
 
 
 def _types_in(kind: Any) -> Iterator[Any]:

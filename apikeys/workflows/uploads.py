@@ -232,11 +232,13 @@ def described(**parts: Any) -> Upload:
     """An `Upload` of ``parts``, if there can be one.
 
     Raises:
-        Invalid: it names no model, or an environment that is not kept.
+        Invalid: it names no model, or what cannot be a name, or an environment that is not kept.
     """
     if not parts["model_id"]:
         raise Invalid("The upload names no model and no project.")
     for name in ("model_id", "model_version", "batch_id"):
+        if "\0" in parts[name]:  # which no text in the database has
+            raise Invalid(f"The {name} of the upload has a character NUL in it.")
         if len(parts[name]) > _LONGEST_NAME:
             raise Invalid(f"The {name} of the upload is longer than {_LONGEST_NAME} characters.")
     if parts["environment"] is None:
@@ -346,7 +348,7 @@ def _seen(message: Any) -> Iterator[tuple[str, str]]:
 
 
 def _empty(schema: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
+    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
 
 
 def _stored_records(upload: Upload, batch: pa.RecordBatch, at: datetime) -> pa.RecordBatch:
@@ -418,6 +420,8 @@ def overlay_columns(kind: Kind, schema: pa.Schema) -> list[str]:
 
 def plain(column: Any) -> Any:
     """A column in a type that everything can be done with: without dictionaries and views."""
+    if isinstance(column, pa.DictionaryArray):  # not all types have a cast from one
+        return column.dictionary.take(column.indices)
     kind = plain_type(column.type)
     return column if kind == column.type else column.cast(kind)
 

@@ -353,6 +353,20 @@ def test_a_key_that_may_only_read_gets_and_lists_and_does_nothing_else(
     assert AuditEvent.objects.filter(outcome="REFUSED", door="flight", operation_type="MUTATION").count() >= 5
 
 
+def test_the_audit_log_has_no_key_that_hides_behind_escapes(
+    flight_server: FlightServer, cast: Cast, bobs: str, space: str
+) -> None:
+    command = {"deleteDataset": {"spaceId": space, "datasetName": "golden"}, "note": "KEY"}
+    hidden = json.dumps(command).replace("KEY", bobs.replace("ak-", "\\u0061k-"))
+    with flying(flight_server, bobs) as flight:
+        flight.put(ROWS, "DatasetWritten", createDataset=command["deleteDataset"])
+        list(flight.client.do_action(fl.Action("delete_dataset", hidden.encode()), flight.options))
+
+    told = [event.operation_text for event in AuditEvent.objects.filter(door="flight")]
+    assert any("ak-[redacted]" in text for text in told)
+    assert not any(bobs.removeprefix("ak-") in text for text in told)
+
+
 def test_a_key_revoked_between_two_calls_on_one_connection_fails_the_second(
     flight_server: FlightServer, cast: Cast, space: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import struct
 
@@ -93,6 +94,59 @@ def test_fields_in_a_column_count_as_columns() -> None:
 def test_metadata_of_more_than_all_columns_take_is_not_read() -> None:
     with pytest.raises(Unreadable, match="no Arrow IPC stream"):
         stream_of(b"\xff\xff\xff\xff" + struct.pack("<i", 17 * 2**20), ROOMY)
+
+
+def of_no_rows(schema: pa.Schema) -> bytes:
+    """Return a stream that ends after its schema: not of all types there can be an empty table."""
+    sink = io.BytesIO()
+    pa.ipc.new_stream(sink, schema).close()
+    return sink.getvalue()
+
+
+ODD = {
+    "run-end-encoded": pa.run_end_encoded(pa.int32(), pa.string()),
+    "categories of objects": pa.dictionary(pa.int8(), pa.struct([("a", pa.string())])),
+    "a union": pa.sparse_union([pa.field("a", pa.int8())]),
+    "an interval": pa.month_day_nano_interval(),
+    "bytes of none": pa.binary(0),
+    "a zone that is none": pa.timestamp("us", "No/Where"),
+    "a zone that is a folder": pa.timestamp("us", "America"),
+    "a zone outside": pa.timestamp("us", "/etc/passwd"),
+    "an offset of days": pa.timestamp("us", "+99:00"),
+    "a scale beyond": pa.decimal128(5, 7),
+    "a scale below": pa.decimal128(5, -2),
+}
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["plain", "nested"])
+@pytest.mark.parametrize("name", ODD)
+def test_a_column_that_cannot_be_kept_is_named_before_any_row(name: str, nested: bool) -> None:
+    kind = pa.struct([("inner", ODD[name])]) if nested else ODD[name]
+
+    with pytest.raises(Unreadable, match="The column “odd”"):
+        stream_of(of_no_rows(pa.schema([("fine", pa.int8()), ("odd", kind)])), ROOMY)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.timestamp("ns", "Europe/Berlin"),
+        pa.timestamp("s", "+07:30"),
+        pa.decimal256(50, 0),
+        pa.dictionary(pa.int8(), pa.timestamp("us", "UTC")),
+        pa.dictionary(pa.int8(), pa.large_string()),
+    ],
+    ids=str,
+)
+def test_a_column_that_can_be_kept_passes(kind: pa.DataType) -> None:
+    assert stream_of(of_no_rows(pa.schema([("x", kind)])), ROOMY).schema.field("x").type == kind
+
+
+def test_a_time_zone_that_is_no_text_is_refused() -> None:
+    body = as_bytes(pa.schema([("x", pa.timestamp("us", "UTC"))]).empty_table()).replace(b"UTC", b"\xff\xfe\xff")
+
+    with pytest.raises(Unreadable):
+        stream_of(body, ROOMY)
 
 
 def test_a_compression_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:

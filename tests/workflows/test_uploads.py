@@ -254,6 +254,9 @@ def test_columns_that_do_not_fit_are_refused(columns: Any, words: str) -> None:
         ({"model_id": "m", "environment": 4}, "corpus environment is not kept"),
         ({"model_id": "m", "environment": 5}, "Only spans belong to the tracing environment"),
         ({"model_id": "m" * 256, "environment": 3}, "longer than 255"),
+        ({"model_id": "m\0", "environment": 3}, "model_id of the upload has a character NUL"),
+        ({"model_id": "m", "environment": 3, "model_version": "\0"}, "model_version of the upload has"),
+        ({"model_id": "m", "environment": 3, "batch_id": "\0"}, "batch_id of the upload has"),
     ],
 )
 def test_an_upload_that_says_too_little_is_refused(constants: Any, words: str) -> None:
@@ -276,6 +279,14 @@ def test_a_message_of_more_than_the_names_of_all_columns_is_not_decoded() -> Non
 
     with pytest.raises(TooLarge, match="1 MB"):
         read_upload(pa.schema([("x", pa.int8())], {"arize-schema": empty}))
+
+
+def test_categories_of_any_kind_are_kept_without_being_ones() -> None:
+    times = pa.array([datetime(2026, 1, 1), None], pa.timestamp("us")).dictionary_encode()
+
+    _, stored = _stored(pa.RecordBatch.from_pydict({"when": times}), features=["when"])
+
+    assert stored.column("when").to_pylist() == [datetime(2026, 1, 1), None]
 
 
 def _spans(**columns: Any) -> pa.RecordBatch:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.actors import Actor, Door, Operation
 from accounts.errors import Invalid
 from accounts.models import Space
+from apikeys.authentication import legible
 from apikeys.errors import UnsafeRequest
 from apikeys.workflows import callers
 from apikeys.workflows.callers import Caller
@@ -78,7 +79,7 @@ def let_in(call: Call, door: Door) -> Visitor:
 
 def asking(visitor: Visitor, call: Call, *, kind: str, member: str, command: bytes) -> Visitor:
     """Say what is asked, once that is known: the audit trail tells of it."""
-    text = command[:_KEPT_OF_COMMAND].decode("utf-8", "replace")
+    text = legible(command.decode("utf-8", "replace"))[:_KEPT_OF_COMMAND]
     operation = Operation(kind=kind, name=f"{call.method} {member}".rstrip(), text=text)
     call.actor = replace(visitor.actor, operation=operation)
     return replace(visitor, caller=replace(visitor.caller, actor=call.actor))
