@@ -398,7 +398,9 @@ def _storage() -> Iterator[None]:
 def _folder(name: str) -> Path:
     settings.TABLES_FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
     path: Path = settings.TABLES_FOLDER / name
-    path.mkdir(mode=0o700, exist_ok=True)
+    if not path.is_dir():
+        path.mkdir(mode=0o700, exist_ok=True)
+        _sync(settings.TABLES_FOLDER)  # what lies in a folder is as safe as the folder itself
     return path
 
 
