@@ -22,6 +22,7 @@ from accounts.models import Project, ProjectKind, Space
 from accounts.permissions import require
 from accounts.vocabulary import Permission
 from apikeys.workflows import filters, projects, tables
+from apikeys.workflows.errors import TooLarge
 from apikeys.workflows.models import Environment, Segment, SegmentKind
 from apikeys.workflows.overlays import METADATA, Overlay, columns_over, patches_over
 from apikeys.workflows.shapes import conformed, unified
@@ -40,6 +41,8 @@ from apikeys.workflows.uploads import (
 _READ = {ProjectKind.TRACING: Permission.PROJECT_SPAN_READ, ProjectKind.ML_MODEL: Permission.ML_MODEL_READ}
 # Keys are looked up so many at a time: each look-up makes a table of all that was said.
 _LOOKED_UP = 2**20
+# What was said of rows is in memory as long as an export takes, some of it twice while it is put together.
+MOST_SAID = 2**30
 # Clients ask for small batches where their rows are large.
 _MOST_ROWS = tables.READ_ROWS
 
@@ -71,6 +74,8 @@ def prepare(actor: Actor, space: Space, query: ExportQuery) -> Export:
         NotFound, Forbidden: the project is not the actor's to see, or its rows not theirs to read.
         Invalid: the query asks for columns that there are none of, its filter is none, or its times make no sense.
         StorageFailed: the rows cannot be read at the moment.
+
+    Whoever goes through the export may meet ``TooLarge`` as well: more was said of the rows than there is memory for.
     """
     project = projects.find_named(actor, space, name=query.project)
     require(actor, _READ[ProjectKind(project.kind)], project)
@@ -254,11 +259,20 @@ class Export:
         """What is laid over the rows in the columns that are needed."""
         key = SPAN_ID if self.query.environment == Environment.TRACING else PREDICTION_ID
         columns = [segment for segment in self.said if segment.kind != SegmentKind.METADATA]
+        patches = [segment for segment in self.said if segment.kind == SegmentKind.METADATA and METADATA in needed]
         without = (ACTUAL_COLUMNS if self._is_without_actuals else frozenset()) | {TIME}
-        found: list[Overlay | None] = [columns_over(key, list(_read(columns, {key, *(needed - without)}, key)))]
-        if METADATA in needed:
-            patches = [segment for segment in self.said if segment.kind == SegmentKind.METADATA]
-            found.append(patches_over(list(_read(patches, {SPAN_ID, PATCH}, SPAN_ID))))
+        names, patch = {key, *(needed - without)}, {SPAN_ID, PATCH}
+        size = sum(one.size for one in _readings(columns, names, key))
+        size += sum(one.size for one in _readings(patches, patch, SPAN_ID))
+        if size > MOST_SAID:
+            raise TooLarge(
+                f"What was said of these rows has more than {MOST_SAID // 2**20} MB in the columns of this export; "
+                "ask for fewer columns.",
+                field="columns",
+            )
+        found: list[Overlay | None] = [columns_over(key, [one.table() for one in _readings(columns, names, key)])]
+        if patches:
+            found.append(patches_over([one.table() for one in _readings(patches, patch, SPAN_ID)]))
         return [overlay for overlay in found if overlay is not None]
 
 
@@ -287,12 +301,12 @@ class _Places:
         return self._overlay.places(pa.concat_arrays(keys))
 
 
-def _read(said: Iterable[Segment], names: set[str], key: str) -> Iterator[pa.Table]:
+def _readings(said: Iterable[Segment], names: set[str], key: str) -> Iterator[tables.Reading]:
     """What was said, in the columns of these names; not where it is nothing but whom it is said of."""
     for segment in said:
         reading = tables.read(segment.table, names)
         if len(reading.schema) > 1 and key in reading.schema.names:
-            yield reading.table()
+            yield reading
 
 
 def _sampled(traces: Any, share: float) -> Any:

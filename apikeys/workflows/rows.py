@@ -56,7 +56,7 @@ def page(stream: Stream, *, start: int, after: int, limit: int, condition: str |
 
     Raises:
         Invalid: the condition is empty, or names what is not there.
-        NotAllowed: it cannot be read.
+        NotAllowed: it cannot be read, or not be applied to what is there.
     """
     passes = _reading(condition, stream.schema) if condition is not None else None
     found: list[dict[str, Any]] = []
@@ -92,8 +92,11 @@ def _reading(condition: str, schema: pa.Schema) -> Any:
 
 
 def _passing(batch: pa.RecordBatch, numbers: range, passes: Any) -> pa.Table:
-    rows = pa.Table.from_batches([batch])
-    return rows.append_column(_PLACE, pa.array(numbers, pa.int64())).filter(passes)
+    rows = pa.Table.from_batches([batch]).append_column(_PLACE, pa.array(numbers, pa.int64()))
+    try:
+        return rows.filter(passes)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise NotAllowed("The filter cannot be applied to the values that are there.", field="filter") from error
 
 
 def _one(rows: Any) -> pa.RecordBatch:

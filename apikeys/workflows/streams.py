@@ -212,7 +212,12 @@ def _has_views(kind: Any) -> bool:
 
 def decoded_size(batch: pa.RecordBatch) -> int:
     """Return how many bytes a batch takes when each row has values of its own."""
-    return sum(map(_decoded_size, batch.columns))
+    return sum(decoded_sizes(batch))
+
+
+def decoded_sizes(batch: pa.RecordBatch) -> list[int]:
+    """Return the same for each of its columns."""
+    return list(map(_decoded_size, batch.columns))
 
 
 def sliced(batch: pa.RecordBatch, most: int = MOST_DECODED) -> Iterator[pa.RecordBatch]:

@@ -14,6 +14,7 @@ import base64
 import contextlib
 import fcntl
 import functools
+import json
 import os
 import time
 import uuid
@@ -35,7 +36,7 @@ from accounts.errors import DomainError
 from accounts.models import Space
 from apikeys.workflows.errors import StorageFailed, TooLarge, Unreadable
 from apikeys.workflows.models import Table
-from apikeys.workflows.streams import MOST_DECODED, Limits, Stream, decoded_size, sliced
+from apikeys.workflows.streams import MOST_DECODED, Limits, Stream, decoded_size, decoded_sizes, sliced
 
 # So many rows are handed out at once.
 READ_ROWS = 10_000
@@ -48,6 +49,8 @@ _MOST_CATEGORIES = 32 * 2**20
 # Where the file says what its columns were before it was written.
 _SCHEMA_KEY = b"arizekeys.schema"
 _CATEGORIES_KEY = b"arizekeys.categories"
+# And how many bytes each of them is in memory: what Parquet says of that is after it has found what repeats itself.
+_SIZES_KEY = b"arizekeys.sizes"
 # A file that nobody needs is swept away after so many seconds: locks of other hosts may not reach us.
 GRACE = 3_600
 
@@ -64,13 +67,15 @@ def limits() -> Limits:
 class Reading:
     """A stored table: its schema as it came, how many rows it has, and its batches, to be gone through once.
 
-    ``start`` is how many rows lie before the first batch: none, unless those were not asked for.
+    ``start`` is how many rows lie before the first batch: none, unless those were not asked for. ``size`` is how many
+    bytes all rows are in memory, in the columns that were asked for.
     """
 
     schema: pa.Schema
     rows: int
     batches: Iterator[pa.RecordBatch]
     start: int = 0
+    size: int = 0
 
     def table(self) -> pa.Table:
         """Return all of it at once, for where it is known to be small."""
@@ -151,11 +156,13 @@ def read(table: Table, columns: Iterable[str] | None = None, *, batch_rows: int 
     with _storage():
         file = pq.ParquetFile(settings.TABLES_FOLDER / table.file, pre_buffer=False)
     schema = _stored_schema(file)
+    sizes = _sizes_of(file, schema)
     wanted = None if columns is None else set(columns)
     if wanted is not None:
         schema = pa.schema([field for field in schema if field.name in wanted], schema.metadata)
     groups, start = _groups_behind(file, after)
-    return Reading(schema, table.rows, _read(file, schema, batch_rows, groups), start)
+    size = sum(sizes[name] for name in schema.names)
+    return Reading(schema, table.rows, _read(file, schema, batch_rows, groups), start, size)
 
 
 def on_deleted(instance: Table, **_: Any) -> None:
@@ -207,13 +214,14 @@ def _write(stream: Stream, sink: Any) -> int:
     _require_distinct(stream.schema)
     categories = {field.name: _Categories() for field in stream.schema if pa.types.is_dictionary(field.type)}
     plain = _plain(stream.schema)
-    rows = 0
+    rows, sizes = 0, [0] * len(plain)
     try:
         with _writer(sink, plain) as writer:
             for group in _groups(_decoded(part, categories, plain) for part in _parts(stream.batches)):
                 rows += sum(batch.num_rows for batch in group)
+                sizes = [sum(column) for column in zip(sizes, *map(decoded_sizes, group), strict=True)]
                 writer.write_table(pa.Table.from_batches(group, plain), row_group_size=_GROUP_ROWS)
-            writer.add_key_value_metadata(_noted(stream.schema, categories))
+            writer.add_key_value_metadata(_noted(stream.schema, categories, sizes))
     except pa.ArrowException as error:
         raise Unreadable(f"The upload cannot be kept as it is: {str(error)[:200]}") from error
     return rows
@@ -298,8 +306,8 @@ class _Categories:
         return array.dictionary_decode()
 
 
-def _noted(schema: pa.Schema, categories: dict[str, _Categories]) -> dict[bytes, bytes]:
-    """Say what the columns were: the schema, and one row with the lists of categories."""
+def _noted(schema: pa.Schema, categories: dict[str, _Categories], sizes: list[int]) -> dict[bytes, bytes]:
+    """Say what the columns were: the schema, their sizes, and one row with the lists of categories."""
     fields, lists = [], []
     for field in schema:
         found = categories[field.name].values if field.name in categories else None
@@ -307,7 +315,10 @@ def _noted(schema: pa.Schema, categories: dict[str, _Categories]) -> dict[bytes,
             field = field.with_type(_wide_enough(field.type, len(found)))
             lists.append((field.name, pa.ListArray.from_arrays([0, len(found)], found)))
         fields.append(field)
-    noted = {_SCHEMA_KEY: base64.b64encode(pa.schema(fields, schema.metadata).serialize())}
+    noted = {
+        _SCHEMA_KEY: base64.b64encode(pa.schema(fields, schema.metadata).serialize()),
+        _SIZES_KEY: json.dumps(sizes).encode(),
+    }
     if lists:
         batch = pa.RecordBatch.from_arrays([values for _, values in lists], [name for name, _ in lists])
         sink = pa.BufferOutputStream()
@@ -326,6 +337,10 @@ def _wide_enough(kind: Any, count: int) -> Any:
 
 def _stored_schema(file: pq.ParquetFile) -> pa.Schema:
     return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(file.metadata.metadata[_SCHEMA_KEY])))
+
+
+def _sizes_of(file: pq.ParquetFile, schema: pa.Schema) -> dict[str, int]:
+    return dict(zip(schema.names, json.loads(file.metadata.metadata[_SIZES_KEY]), strict=True))
 
 
 def _categories_of(file: pq.ParquetFile) -> dict[str, Any]:
@@ -383,7 +398,9 @@ def _storage() -> Iterator[None]:
 def _folder(name: str) -> Path:
     settings.TABLES_FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
     path: Path = settings.TABLES_FOLDER / name
-    path.mkdir(mode=0o700, exist_ok=True)
+    if not path.is_dir():
+        path.mkdir(mode=0o700, exist_ok=True)
+        _sync(settings.TABLES_FOLDER)  # what lies in a folder is as safe as the folder itself
     return path
 
 

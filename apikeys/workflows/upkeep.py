@@ -67,12 +67,26 @@ def expire(*, at: datetime) -> int:
     return expired
 
 
+def drop_unused(*, at: datetime) -> int:
+    """Delete tables that nothing leads to any more, and their files; return how many there were.
+
+    A table comes with what leads to it, in one transaction: the time of grace is for what is done differently one day.
+    """
+    grace = timedelta(seconds=tables.GRACE)
+    unused = Table.objects.filter(dataset_version=None, experiment=None, segment=None, created_at__lt=at - grace)
+    with transaction.atomic():
+        _, counts = unused.delete()
+    return counts.get(Table._meta.label, 0)
+
+
 def keep_up(*, at: datetime) -> None:
     """Do all there is to do, once; what fails keeps nothing else from being done."""
     with _whatever_happens("Old tables could not be deleted"):
         expire(at=at)
     with _whatever_happens("Small tables could not be put together"):
         merge_small(at=at)
+    with _whatever_happens("Tables that nothing leads to could not be deleted"):
+        drop_unused(at=at)
     with _whatever_happens("Left-over files could not be swept away"):
         tables.sweep()
 

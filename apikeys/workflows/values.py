@@ -135,7 +135,10 @@ def python(array: Any) -> list[Any]:
         return _objects(array)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return _lists(array)
-    return [_plain(value) for value in array.to_pylist()]
+    try:
+        return [_plain(value) for value in array.to_pylist()]
+    except (OverflowError, ValueError):  # times within maps that Python has none for
+        return [_plain(value) for value in array.cast(_timeless(kind)).to_pylist()]
 
 
 def same(one: Any, other: Any) -> bool:
@@ -170,8 +173,25 @@ def _is_text(kind: Any) -> bool:
 
 
 def _as_text(array: Any) -> list[Any]:
-    values: list[Any] = array.cast(pa.string()).to_pylist()
+    values: list[Any]
+    try:
+        values = array.cast(pa.string()).to_pylist()
+    except pa.ArrowInvalid:  # a time zone that nobody knows
+        values = array.cast(pa.timestamp(array.type.unit, "UTC")).cast(pa.string()).to_pylist()
     return values
+
+
+def _timeless(kind: Any) -> Any:
+    """Return a type with texts in the place of times."""
+    if pa.types.is_temporal(kind):
+        return pa.string()
+    if pa.types.is_map(kind):
+        return pa.map_(_timeless(kind.key_type), _timeless(kind.item_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_timeless(field.type)) for field in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(_timeless(kind.value_type))
+    return kind
 
 
 def _objects(array: Any) -> list[Any]:

@@ -12,6 +12,7 @@ import pytest
 from accounts.errors import Forbidden, Invalid, NotFound
 from accounts.models import Project
 from apikeys.workflows import exports
+from apikeys.workflows.errors import TooLarge
 from apikeys.workflows.models import Environment, SegmentKind
 from apikeys.workflows.uploads import ACTUAL_COLUMNS, Kind
 from apikeys.workflows.uploads import Environment as Env
@@ -90,6 +91,26 @@ def test_what_is_said_later_lies_over_the_rows(cast: Cast) -> None:
     assert json.loads(got["a"]["attributes.metadata"]) == {"x": None, "y": 1}
     assert json.loads(got["b"]["attributes.metadata"]) == {"z": 2}
     assert got["c"]["attributes.metadata"] is None
+
+
+def test_more_said_than_there_is_memory_for_is_refused_before_it_is_read(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = cast.actor(cast.bob)
+    ids = [str(number) for number in range(100)]
+    log(bob, cast.production, spans_of(*ids))
+    # A few hundred bytes on the disk, each time.
+    long = {"context.span_id": ids, "eval.Q.explanation": ["x" * 10_000] * 100}
+    update(bob, cast.production, SegmentKind.EVALUATIONS, long)
+    patch = {"context.span_id": ids, "patch_document": [json.dumps({"x": "y" * 10_000})] * 100}
+    update(bob, cast.production, SegmentKind.METADATA, patch)
+
+    assert exported(bob, cast.production, asked()).num_rows == 100
+    monkeypatch.setattr(exports, "MOST_SAID", 1_500_000)
+    with pytest.raises(TooLarge, match="ask for fewer columns"):
+        exported(bob, cast.production, asked())
+    for name in ("name", "eval.Q.explanation", "attributes.metadata"):
+        assert exported(bob, cast.production, asked(columns=(name,))).num_rows == 100
 
 
 def test_filters_see_what_was_said_later(cast: Cast) -> None:

@@ -199,6 +199,24 @@ def test_a_refusal_in_the_transaction_leaves_nothing(cast: Cast, tables_folder: 
     assert not Table.objects.exists()
 
 
+def test_a_folder_is_on_the_disk_before_anything_leads_into_it(
+    cast: Cast, tables_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    sync = os.fsync
+
+    def watched(number: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{number}"))
+        sync(number)
+
+    monkeypatch.setattr(os, "fsync", watched)
+
+    row = stored(cast, stream_of(pa.table({"n": [1]})))
+
+    folders = [name for name in synced if not name.endswith(".parquet")]
+    assert folders == [str(tables_folder), str(tables_folder), str((tables_folder / row.file).parent)]
+
+
 def test_a_full_disk_is_told_from_bad_data_and_leaves_nothing(cast: Cast, tables_folder: Path) -> None:
     table = pa.table({"n": [os.urandom(1_000) for _ in range(5_000)]})
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -148,3 +148,19 @@ def test_data_that_cannot_be_looked_after_keeps_nothing_else_from_it(
 
     assert set(Segment.objects.values_list("project__name", flat=True)) == {"chat"}
     assert "could not be deleted" in caplog.text
+
+
+def test_tables_that_nothing_leads_to_go_with_their_files(
+    cast: Cast, tables_folder: Path, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    bob, now = cast.actor(cast.bob), timezone.now()
+    left, fresh, kept = (log(bob, cast.production, spans_of(name)) for name in ("left", "fresh", "kept"))
+    Segment.objects.filter(pk__in=[left.pk, fresh.pk]).delete()
+    Table.objects.filter(pk=fresh.table_id).update(created_at=now)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        upkeep.keep_up(at=now)
+
+    assert set(Table.objects.values_list("pk", flat=True)) == {fresh.table_id, kept.table_id}
+    assert files(tables_folder) == 2
+    assert upkeep.drop_unused(at=now) == 0

@@ -41,6 +41,7 @@ stays, and so do files younger than --older-than. The gRPC server does all this 
             raise CommandError("--older-than takes seconds, 0 or more.")
         now = timezone.now()
         expired, merged = upkeep.expire(at=now), upkeep.merge_small(at=now)
+        upkeep.drop_unused(at=now)
         count, size = tables.sweep(grace=options["older_than"])
         if options["json"]:
             self.print_json({"expired": expired, "merged": merged, "removed": count, "bytes": size})
