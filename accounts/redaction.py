@@ -16,6 +16,11 @@ _REDACTED = "ak-[redacted]"
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
+def is_storable(text: str) -> bool:
+    """Whether a column can hold a text: there is nothing by a name that none can."""
+    return not _UNSTORABLE.search(text)
+
+
 def redact_text(text: str) -> str:
     """Return the text with everything that looks like an API key taken out, and as something that can be stored."""
     return KEY_PATTERN.sub(_REDACTED, _UNSTORABLE.sub("\ufffd", text))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -33,9 +34,8 @@ def verb(tag: Tag) -> Callable[[Callable[Concatenate[Actor, P], R]], Callable[Co
         @functools.wraps(function)
         def run(actor: Actor, /, *args: P.args, **kwargs: P.kwargs) -> R:
             outermost = not _inside.get()
-            token = _inside.set(True)
             try:
-                with transaction.atomic():
+                with within(), transaction.atomic():
                     if actor.account is not None:
                         lock_account(actor.account)
                     result = function(actor, *args, **kwargs)
@@ -45,12 +45,20 @@ def verb(tag: Tag) -> Callable[[Callable[Concatenate[Actor, P], R]], Callable[Co
                 if refusal.recorded and outermost:
                     record_refusal(actor, tag, refusal)
                 raise
-            finally:
-                _inside.reset(token)
 
         return run
 
     return decorate
+
+
+@contextlib.contextmanager
+def within() -> Iterator[None]:
+    """Let the verbs in here know that they are part of something, which records their refusals after it is undone."""
+    token = _inside.set(True)
+    try:
+        yield
+    finally:
+        _inside.reset(token)
 
 
 def announce_commit() -> None:

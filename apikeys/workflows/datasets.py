@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TypeVar
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max, QuerySet
+from django.db.models import Max, Model, QuerySet
 
 from accounts.actors import Actor
 from accounts.audit import Tag, record
@@ -13,6 +14,7 @@ from accounts.changes import clean_name
 from accounts.errors import Conflict, NotFound
 from accounts.models import Space
 from accounts.permissions import permitted, require
+from accounts.redaction import is_storable
 from accounts.verbs import verb
 from accounts.vocabulary import Permission
 from apikeys.workflows import tables
@@ -20,6 +22,8 @@ from apikeys.workflows.leaving import hold
 from apikeys.workflows.models import Dataset, DatasetKind, DatasetVersion, Experiment, Table
 from apikeys.workflows.streams import Stream
 from apikeys.workflows.writing import after, writing
+
+M = TypeVar("M", bound=Model)
 
 
 def datasets_seen_by(actor: Actor) -> QuerySet[Dataset]:
@@ -63,9 +67,9 @@ def find_dataset(actor: Actor, space: Space, *, number: int | None = None, name:
         NotFound, Forbidden: the space's datasets are not the actor's to read, or there is no such dataset.
     """
     rows = list_datasets(actor, space).select_related("space__organization")
-    dataset = rows.filter(name=name).first() if number is None else rows.filter(pk=number).first()
+    dataset = (of_name(rows, name) if number is None else rows.filter(pk=number)).first()
     if dataset is None:
-        called = f" “{name}”" if number is None else ""
+        called = f" “{name}”" if number is None and name and is_storable(name) else ""
         raise NotFound(f"There is no dataset{called} in “{space}”.")
     return dataset
 
@@ -82,11 +86,16 @@ def find_version(
     if number is not None:
         rows = rows.filter(pk=number)
     elif name:
-        rows = rows.filter(name=name)
+        rows = of_name(rows, name)
     version = rows.select_related("table").first()
     if version is None:
         raise NotFound(f"“{dataset}” has no such version.")
     return version
+
+
+def of_name(rows: QuerySet[M], name: str | None) -> QuerySet[M]:
+    """Return those of a name; there are none of one that no column can hold."""
+    return rows.filter(name=name) if name is not None and is_storable(name) else rows.none()
 
 
 def versions_of(actor: Actor, dataset: Dataset) -> QuerySet[DatasetVersion]:

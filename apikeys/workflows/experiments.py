@@ -15,10 +15,11 @@ from accounts.changes import clean_name
 from accounts.errors import Conflict, NotFound
 from accounts.models import Project, Space
 from accounts.permissions import permitted, require, seen_by
+from accounts.redaction import is_storable
 from accounts.verbs import verb
 from accounts.vocabulary import Permission
 from apikeys.workflows import tables
-from apikeys.workflows.datasets import find_version, lock_dataset
+from apikeys.workflows.datasets import find_version, lock_dataset, of_name
 from apikeys.workflows.edits import ID, identified
 from apikeys.workflows.models import Dataset, DatasetVersion, Experiment, Table
 from apikeys.workflows.streams import Stream
@@ -66,10 +67,10 @@ def find_experiment(
         NotFound, Forbidden: the space's experiments are not the actor's to read, or there is no such one.
     """
     rows = _whole(list_experiments(actor, space))
-    rows = rows.filter(dataset=dataset, name=name) if number is None else rows.filter(pk=number)
+    rows = of_name(rows.filter(dataset=dataset), name) if number is None else rows.filter(pk=number)
     experiment = rows.first()
     if experiment is None:
-        called = f" “{name}”" if number is None else ""
+        called = f" “{name}”" if number is None and name and is_storable(name) else ""
         raise NotFound(f"There is no experiment{called} in “{space}”.")
     return experiment
 

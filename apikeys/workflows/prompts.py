@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -17,7 +16,7 @@ from accounts.changes import clean_name
 from accounts.errors import Conflict, Invalid, NotFound
 from accounts.models import Space
 from accounts.permissions import require
-from accounts.redaction import KEY_PATTERN
+from accounts.redaction import KEY_PATTERN, is_storable
 from accounts.verbs import verb
 from accounts.vocabulary import Permission
 from apikeys.workflows.models import Prompt, PromptVersion
@@ -28,8 +27,6 @@ MAX_TAG = 255
 # In characters, as JSON: some hundred pages. What a model would read in one piece is far less.
 MAX_CONTENT = 500_000
 _DEEPEST = 50
-# What JSON holds and no column of PostgreSQL takes: NUL, and half of a pair of surrogates.
-_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 @verb(Tag.PROMPT_CREATED)
@@ -138,7 +135,7 @@ def _kept(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _require_storable(text: str, field: str) -> None:
     """Refuse what PostgreSQL cannot keep, and keys: prompts are shown to everybody in the space."""
-    if _UNSTORABLE.search(text):
+    if not is_storable(text):
         raise Invalid("A NUL or half a character cannot be kept.", field=field)
     if KEY_PATTERN.search(text):
         raise Invalid("There is an API key in this; prompts are shown to others. Take it out.", field=field)

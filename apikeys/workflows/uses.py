@@ -12,11 +12,20 @@ from accounts.actors import Actor
 from accounts.models import Space
 
 _LONGEST_CLIENT = 120
+# Rows per key. Clients name themselves as they like: whoever has a key could fill the table with names.
+_MOST = 200
 
 _UPSERT = """
     INSERT INTO workflows_workflowuse (key_id, workflow, client, space_id, first_used_at, last_used_at, uses)
     SELECT %(key)s, %(workflow)s, %(client)s, %(space)s, %(at)s, %(at)s, 1
     WHERE EXISTS (SELECT FROM apikeys_apikey WHERE id = %(key)s)
+    AND (
+        EXISTS (
+            SELECT FROM workflows_workflowuse
+            WHERE key_id = %(key)s AND workflow = %(workflow)s AND client = %(client)s
+        )
+        OR (SELECT count(*) FROM workflows_workflowuse WHERE key_id = %(key)s) < %(most)s
+    )
     ON CONFLICT (key_id, workflow, client) DO UPDATE
     SET space_id = EXCLUDED.space_id, uses = workflows_workflowuse.uses + 1,
         last_used_at = greatest(workflows_workflowuse.last_used_at, EXCLUDED.last_used_at)
@@ -44,7 +53,10 @@ class Workflow(TextChoices):
 
 
 def note(actor: Actor, workflow: Workflow, *, client: str, space: Space | None, at: datetime) -> None:
-    """Count that the actor's key was used for a workflow, after it was done. ``client`` is what the caller says."""
+    """Count that the actor's key was used for a workflow, after it was done. ``client`` is what the caller says.
+
+    A key with very many clients has those noted that came first.
+    """
     if actor.key_id is None:
         return
     with connection.cursor() as cursor:
@@ -56,5 +68,6 @@ def note(actor: Actor, workflow: Workflow, *, client: str, space: Space | None, 
                 "client": client[:_LONGEST_CLIENT],
                 "space": space.pk if space else None,
                 "at": at,
+                "most": _MOST,
             },
         )

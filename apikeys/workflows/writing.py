@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.actors import Actor
 from accounts.audit import Tag, record_refusal
 from accounts.errors import DomainError
-from accounts.verbs import lock_account
+from accounts.verbs import lock_account, within
 from apikeys.models import ApiKey
 from apikeys.verification import require_still_open
 
@@ -31,7 +31,7 @@ def writing(actor: Actor, tag: Tag, *, alone: bool = False) -> Iterator[None]:
         InvalidKey, DeveloperAccessLocked: the actor's key would not be let in any more.
     """
     try:
-        with transaction.atomic():
+        with within(), transaction.atomic():
             if alone and actor.account is not None:
                 lock_account(actor.account)  # before the key, as whoever revokes one does
             _require_key(actor)

@@ -28,6 +28,19 @@ def dataset(cast: Cast) -> Dataset:
     ).dataset
 
 
+@pytest.mark.parametrize("name", ["a\x00b", "\ud800"])
+def test_there_is_nothing_of_a_name_that_cannot_be_one(cast: Cast, dataset: Dataset, name: str) -> None:
+    bob = cast.actor(cast.bob)
+    for find in (
+        lambda: datasets.find_dataset(bob, cast.production, name=name),
+        lambda: datasets.find_version(bob, dataset, name=name),
+        lambda: experiments.find_experiment(bob, cast.production, name=name, dataset=dataset),
+    ):
+        with pytest.raises(NotFound) as refused:
+            find()
+        assert name not in refused.value.detail
+
+
 def test_beginning_can_be_repeated_until_runs_are_posted(cast: Cast, dataset: Dataset) -> None:
     bob, at = cast.actor(cast.bob), timezone.now()
 

@@ -27,7 +27,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from pytest_django import Settings
 
-from accounts.models import AuditEvent, Project, Space, User
+from accounts.models import AuditEvent, Project, ProjectKind, Space, User
 from accounts.wire import encode_id
 from apikeys.lifecycle import revoke_key
 from apikeys.workflows import streams, tables
@@ -37,7 +37,7 @@ from apikeys.workflows.grpc.server import Server
 from apikeys.workflows.grpc.services import SERVICES
 from apikeys.workflows.models import Dataset, DatasetVersion, Experiment, WorkflowUse
 from tests.cast import Cast
-from tests.factories import later, user_key
+from tests.factories import ProjectFactory, later, user_key
 from tests.test_quickstart import ROOT, free_port
 from tests.workflows.conftest import FlightServer
 from tests.workflows.flights import Flight, flying
@@ -168,6 +168,22 @@ def test_an_experiment_begun_by_somebody_else_does_not_tell_the_name_of_a_restri
         again = flight.act("create_experiment_db_entry", "ExperimentEntry", createExperimentDbEntry=named)
 
     assert again.trace_model_name == "golden experiments"
+
+
+@pytest.mark.parametrize("taken", ["restricted", "model"])
+def test_an_experiment_begins_without_traces_where_their_name_is_taken(
+    cast: Cast, flight_server: FlightServer, bobs: str, space: str, taken: str
+) -> None:
+    project = ProjectFactory.create(space=cast.production, name="mine")
+    changes = {"restricted_at": timezone.now()} if taken == "restricted" else {"kind": ProjectKind.ML_MODEL}
+    Project.objects.filter(pk=project.pk).update(**changes)
+    begin = {"spaceId": space, "datasetName": "golden", "experimentName": "first", "traceModelName": "mine"}
+    with flying(flight_server, bobs) as flight:
+        flight.put(ROWS, "DatasetWritten", createDataset={"spaceId": space, "datasetName": "golden"})
+        entry = flight.act("create_experiment_db_entry", "ExperimentEntry", createExperimentDbEntry=begin)
+
+    assert entry.trace_model_name == "mine"
+    assert Experiment.objects.get().project is None
 
 
 def test_an_experiment_is_begun_filled_read_and_deleted(flight_server: FlightServer, bobs: str, space: str) -> None:

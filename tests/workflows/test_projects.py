@@ -14,6 +14,7 @@ from accounts.errors import Conflict, Forbidden, Invalid, NotFound
 from accounts.models import AuditEvent, Project, ProjectKind
 from apikeys.workflows import projects
 from apikeys.workflows.models import Segment, Table
+from apikeys.workflows.writing import writing
 from tests.factories import bind, custom_role
 
 if TYPE_CHECKING:
@@ -128,6 +129,15 @@ def test_deleting_takes_what_was_logged_along(cast: Cast) -> None:
     assert _tags()[-1] == Tag.PROJECT_DELETED.value
     event = AuditEvent.objects.get(tag=Tag.PROJECT_DELETED, outcome="SUCCEEDED")
     assert [(one["user_id"], one["role"]) for one in event.details["withdrawn"]] == [(cast.dana.pk, "writes")]
+
+
+def test_refusal_within_an_upload_is_recorded_once_the_upload_is_undone(cast: Cast) -> None:
+    charlie = cast.actor(cast.charlie)
+
+    with pytest.raises(Forbidden, match="PROJECT_CREATE"), writing(charlie, Tag.PROJECT_WRITTEN):
+        projects.create_project(charlie, cast.production, name="chat", at=NOW)
+
+    assert [event.tag for event in AuditEvent.objects.filter(outcome="REFUSED")] == [Tag.PROJECT_WRITTEN]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from accounts.errors import Forbidden
+from accounts.errors import Conflict, Forbidden, NotFound
 from accounts.models import Project, ProjectKind, Space
 from accounts.permissions import may_see, require
 from accounts.vocabulary import Permission
@@ -92,8 +92,11 @@ def _find(visitor: Visitor, space: Space, wire_id: str, name: str, dataset_name:
 
 
 def _project(visitor: Visitor, space: Space, name: str) -> Project | None:
-    """Return the project for an experiment's traces: whoever may make none experiments all the same, without traces."""
+    """Return the project for an experiment's traces, or ``None``.
+
+    Whoever may make none experiments all the same, without traces, and so does whoever names one that is not to be had.
+    """
     try:
         return projects.find_or_create(visitor.actor, space, name=name, kind=ProjectKind.TRACING, at=visitor.caller.at)
-    except Forbidden:
+    except (Forbidden, NotFound, Conflict):
         return None
