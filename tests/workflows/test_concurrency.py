@@ -35,19 +35,19 @@ def _begun(cast: Cast) -> Experiment:
     return experiments.open_experiment(bob, version.dataset, name="try", at=at)
 
 
-def _uploads(cast: Cast) -> dict[str, Callable[[], object]]:
+def _uploads(cast: Cast) -> dict[str, Callable[[Callable[[], None]], None]]:
     """Return uploads that hold what they add to, and let others come before they are done."""
     bob, at, begun = cast.actor(cast.bob), timezone.now(), _begun(cast)
     log(bob, cast.production, spans_of("a"))
     key = service_key(cast.bob, cast.production).key
     bot = replace(cast.actor(key.owner), key_id=key.pk, secret_id=key.secrets.get().pk)
-    hold = {
+    hold: dict[str, Callable[[], object]] = {
         "spans": lambda: list(Project.objects.select_for_update()),
         "runs": lambda: list(Experiment.objects.select_for_update()),
         "version": lambda: list(Dataset.objects.select_for_update()),
         "key": lambda: list(ApiKey.objects.select_for_update(no_key=True).filter(pk=key.pk)),
     }
-    upload = {
+    upload: dict[str, Callable[[], object]] = {
         "spans": lambda: log(bob, cast.production, spans_of("b")),
         "runs": lambda: experiments.post_runs(bob, begun, stream=stream_of(ROWS), at=at),
         "version": lambda: datasets.add_version(bob, begun.dataset, stream=stream_of(ROWS), at=at),

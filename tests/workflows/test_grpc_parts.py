@@ -18,7 +18,7 @@ from apikeys.workflows.errors import StorageFailed, TooLarge
 from apikeys.workflows.grpc.commands import commands, read_command, read_export, write_ticket
 from apikeys.workflows.grpc.headers import _peer
 from apikeys.workflows.grpc.patience import Lease
-from apikeys.workflows.grpc.server import Call, ClientGone
+from apikeys.workflows.grpc.server import Call, ClientGone, Places
 from apikeys.workflows.grpc.statuses import status_of
 from apikeys.workflows.grpc.wire import read_part, write_part
 from apikeys.workflows.messages import declare
@@ -151,7 +151,7 @@ class Connection:
 
 def test_a_client_that_died_is_told_from_one_that_has_finished() -> None:
     calls = {
-        dies: Call("DoPut", context, iter(()), Lease(context))
+        dies: Call("DoPut", context, iter(()), Lease(context), Places(8))
         for dies, context in ((dies, cast(grpc.ServicerContext, Connection(dies=dies))) for dies in (False, True))
     }
 

@@ -194,7 +194,7 @@ def test_one_value_that_stands_in_many_rows_counts_in_each_of_them(column: pa.Ar
     assert len(body) < 100_000
 
     with pytest.raises(TooLarge, match="512 MB"):
-        list(stream_of(body, Limits(rows=10_000, columns=1, bytes=2**40)).batches)
+        list(stream_of(body, Limits(rows=10_000, columns=2, bytes=2**40)).batches)
 
 
 def test_categories_of_all_batches_count_together() -> None:

@@ -23,7 +23,7 @@ from apikeys.workflows.grpc import collector, flight
 from apikeys.workflows.grpc.commands import commands
 from apikeys.workflows.grpc.framing import leaving
 from apikeys.workflows.grpc.patience import Lease
-from apikeys.workflows.grpc.server import Call
+from apikeys.workflows.grpc.server import Call, Places
 from apikeys.workflows.grpc.statuses import status_of
 from apikeys.workflows.grpc.wire import flight as messages
 from tests.matrix.doors.ways import Door, Instead, Of, Way, wire
@@ -94,7 +94,7 @@ def call(service: str, method: str, metadata: Mapping[str, str | bytes], sent: I
     """Carry out a method as the server does, in this thread."""
     methods = {flight.SERVICE: flight.METHODS, collector.SERVICE: collector.METHODS}[service]
     context = cast(grpc.ServicerContext, _Context(metadata))
-    made = _Call(method, context, iter(sent), cast(Lease, _Lease()))
+    made = _Call(method, context, iter(sent), cast(Lease, _Lease()), Places(8))
     said = Said([])
     try:
         said.messages.extend(methods[method](made))
