@@ -202,6 +202,8 @@ def read_fields(view: memoryview) -> Iterator[tuple[int, memoryview | None]]:
 
 
 def _read_varint(view: memoryview, at: int) -> tuple[int, int]:
+    if at < len(view) and view[at] < 0x80:  # as most are
+        return view[at], at + 1
     value = 0
     for place in range(10):
         if at >= len(view):

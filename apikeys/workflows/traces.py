@@ -36,6 +36,8 @@ _MOST_SPANS = 20_000
 # Fields of all messages in one another, since each that is empty takes two bytes on the wire and a hundred decoded:
 # 512 spans of 128 attributes have 300 000.
 _MOST_FIELDS = 1_000_000
+# A body up to this size is not looked over: whatever is in it takes 40 MB at most, and looking takes time as well.
+_HARMLESS = 2**19
 # protobuf's own limit for messages in one another.
 _DEEPEST = 100
 _MOST_ATTRIBUTES = 2_000
@@ -73,7 +75,8 @@ def read_request(body: bytes) -> Any:
     if len(body) > MOST_BODY:
         raise TooLarge(f"An export may have {MOST_BODY // 2**20} MB; send smaller ones.")
     try:
-        _look_over(memoryview(body), ExportTraceServiceRequest.DESCRIPTOR, Counter())
+        if len(body) > _HARMLESS:
+            _look_over(memoryview(body), ExportTraceServiceRequest.DESCRIPTOR, Counter())
         return ExportTraceServiceRequest.FromString(body)
     except DecodeError:
         raise Unreadable("The body is no ExportTraceServiceRequest of OpenTelemetry.") from None
@@ -92,9 +95,13 @@ def _look_over(message: memoryview, kind: Any, seen: Counter[str], depth: int = 
             continue
         if inner[number] is Span.DESCRIPTOR:
             seen["span"] += 1
-            if seen["span"] > _MOST_SPANS:
-                raise TooLarge(f"An export may have {_MOST_SPANS} spans; send smaller ones.")
+            _require_few(seen["span"])
         _look_over(part, inner[number], seen, depth + 1)
+
+
+def _require_few(spans: int) -> None:
+    if spans > _MOST_SPANS:
+        raise TooLarge(f"An export may have {_MOST_SPANS} spans; send smaller ones.")
 
 
 @functools.cache
@@ -106,13 +113,16 @@ def tables_of(request: Any) -> dict[str, pa.Table]:
     """Return the spans of an ``ExportTraceServiceRequest``, one table for each project that it names.
 
     Raises:
-        TooLarge: more projects, attributes or columns than come from an exporter.
+        TooLarge: more spans, projects, attributes or columns than come from an exporter.
         Invalid: a span has no proper ids, or times that nobody can mean.
     """
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    count = 0
     for resource_spans in request.resource_spans:
         project = _project_of(resource_spans.resource.attributes)
         for scope_spans in resource_spans.scope_spans:
+            count += len(scope_spans.spans)
+            _require_few(count)
             rows[project].extend(map(_row, scope_spans.spans))
     found = {project: spans for project, spans in rows.items() if spans}
     if len(found) > _MOST_PROJECTS:

@@ -28,7 +28,7 @@ from apikeys.models import ApiKey
 from apikeys.workflows import exports
 from apikeys.workflows.models import Environment, Segment, Table, WorkflowUse
 from tests.cast import Cast
-from tests.factories import service_key, user_key
+from tests.factories import bind, service_key, user_key
 from tests.workflows.logging import asked, exported, spans_of
 from tests.workflows.sending import as_bytes
 from tests.workflows.test_uploads import CLIENT
@@ -317,6 +317,15 @@ def test_a_refusal_reads_no_further_than_it_has_to(cast: Cast, who: str) -> None
 
     assert response.status_code in (401, 403)
     assert body.taken < 100_000
+
+
+def test_whoever_may_add_spans_to_one_project_is_listened_to(cast: Cast, key: str) -> None:
+    post("/v1/traces", key, cast.production)
+    bind(cast.charlie, Project.objects.get(), RoleName.MEMBER)
+    charlies = user_key(cast.charlie, cast.account, "charlie").plaintext
+
+    assert post("/v1/traces", charlies, cast.production).status_code == 200
+    assert post("/v1/traces", charlies, cast.production, traced("a", project="another")).status_code == 403
 
 
 def test_traces_are_not_read_of_whoever_may_add_them_to_nothing(cast: Cast) -> None:

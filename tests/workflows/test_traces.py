@@ -280,6 +280,13 @@ def test_what_is_nothing_is_counted_before_it_is_decoded(what: str, words: str) 
         read_request(_of_nothing(what))
 
 
+def test_a_small_body_of_many_spans_is_one_of_too_many() -> None:
+    body = _framed(1, _framed(2, b"\x12\x00" * 20_001))
+
+    with pytest.raises(TooLarge, match="20000 spans"):
+        tables_of(read_request(body))
+
+
 def test_messages_in_one_another_without_end_are_refused() -> None:
     content = b""
     for _ in range(2_000):
