@@ -19,6 +19,11 @@ from apikeys.workflows.streams import Stream
 
 # So many at once (contract client-workflows §10 and §11).
 MOST_ROWS = 1_000
+# One row more or less means to write all the others anew, while whoever asked for it waits, and with them a thread of
+# the server: a few seconds for tables of this size. Larger ones are uploaded anew, by a way that is made for it.
+MOST_EDITED_ROWS = 1_000_000
+MOST_EDITED_STORED = 256 * 2**20
+MOST_EDITED_DECODED = 2**30
 # How often a change is made anew because somebody else was faster, before whoever asked for it is told.
 ATTEMPTS = 5
 # What rows are annotated with lies in columns of these names, which exports have as well.
@@ -161,6 +166,24 @@ def ids_among(table: Table, wanted: Collection[str]) -> list[str]:
         return sorted((text for text in wanted if _is_number_below(text, table.rows)), key=int)
     stream = edits.identified(Stream(reading.schema, reading.batches))
     return [text for batch in stream.batches for text in values.texts(batch.column(0)) if text and text in wanted]
+
+
+def require_editable(table: Table, *, instead: str) -> None:
+    """Refuse to change single rows of a table that is too large to be written anew for it.
+
+    Raises:
+        TooLarge: it is; ``instead`` says what to do.
+        StorageFailed: it cannot be read at the moment.
+    """
+    if (
+        table.rows > MOST_EDITED_ROWS
+        or table.bytes > MOST_EDITED_STORED
+        or tables.read(table).size > MOST_EDITED_DECODED
+    ):
+        raise TooLarge(
+            f"Rows are changed one by one in tables of up to {MOST_EDITED_ROWS} rows and {MOST_EDITED_STORED // 2**20} "
+            f"MB, {MOST_EDITED_DECODED // 2**20} MB in memory; this one has more. {instead}"
+        )
 
 
 def require_room(table: Table | None, stream: Stream, added: int) -> None:

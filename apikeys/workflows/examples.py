@@ -29,6 +29,7 @@ from apikeys.workflows.editing import (
     ids_among,
     milliseconds,
     others_were_faster,
+    require_editable,
     require_room,
     require_usable,
     stamped,
@@ -38,6 +39,7 @@ from apikeys.workflows.models import Dataset, DatasetKind, DatasetVersion, Table
 from apikeys.workflows.rows import Slice
 from apikeys.workflows.writing import writing
 
+_INSTEAD = "Upload a new version instead."
 _OURS = (CREATED_AT, UPDATED_AT, "annotations")
 
 
@@ -139,6 +141,7 @@ def update(
         needed = Permission.DATASET_EXAMPLE_UPDATE
         return _in_place(actor, dataset, version, edit, needed, Tag.DATASET_CHANGED, at, "changed")
     found = datasets.find_version(actor, dataset, number=version)
+    require_editable(found.table, instead=_INSTEAD)
     wanted = edit(found.table)
     if wanted is None:
         raise NotFound("There is no such version.")
@@ -151,7 +154,7 @@ def delete(actor: Actor, dataset: Dataset, *, version: int, ids: Sequence[str], 
     """Remove examples from a version, in place; return the ids of those that were there.
 
     Raises:
-        NotFound, Forbidden, Conflict, StorageFailed: as ``append``.
+        NotFound, Forbidden, TooLarge, Conflict, StorageFailed: as ``append``.
     """
     _require(actor, dataset, Permission.DATASET_EXAMPLE_DELETE)
     wanted = frozenset(ids)
@@ -214,6 +217,7 @@ def _in_place(
     for _ in range(ATTEMPTS):
         version = _version(dataset, number)
         before = version.table
+        require_editable(before, instead=_INSTEAD)
         edited = edit(before)
         if edited is None:
             return Edited(version, ())

@@ -27,6 +27,7 @@ from apikeys.workflows.editing import (
     ids_among,
     new_ids,
     others_were_faster,
+    require_editable,
     require_room,
     require_usable,
 )
@@ -191,6 +192,8 @@ def _in_place(
     """Put the table that ``edit`` makes of an experiment's in its place."""
     for _ in range(ATTEMPTS):
         before = experiment.table
+        if before is not None:
+            require_editable(before, instead="Upload a new experiment instead.")
         edited = edit(before)
         if edited is None:
             return Edited(experiment, ())

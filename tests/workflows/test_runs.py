@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pyarrow as pa
 import pytest
 from django.utils import timezone
 
-from apikeys.workflows import datasets, experiments, runs
-from apikeys.workflows.models import DatasetKind, Experiment
+from apikeys.workflows import datasets, editing, examples, experiments, runs
+from apikeys.workflows.errors import TooLarge
+from apikeys.workflows.models import DatasetKind, Experiment, Table
 from tests.cast import Cast
 from tests.workflows.sending import stream_of
 
@@ -56,3 +59,32 @@ def test_what_came_out_has_both_names(cast: Cast, begun: Experiment, sent: str, 
     found = runs.download(cast.actor(cast.bob), filled).table()
     assert found.column(other).to_pylist() == ["x", None]
     assert found.select(rows.column_names).equals(rows)
+
+
+@pytest.mark.parametrize("limit", ["rows", "bytes", "decoded"])
+def test_tables_that_take_too_long_to_be_written_anew_are_not_changed_row_by_row(
+    cast: Cast, begun: Experiment, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    bob, at = cast.actor(cast.bob), timezone.now()
+    filled = runs.post(bob, begun, stream=stream_of(pa.table({"example_id": ["a"], "output": ["x"]})), at=at)
+    if limit == "decoded":
+        monkeypatch.setattr(editing, "MOST_EDITED_DECODED", 1)
+    else:
+        most = {"rows": editing.MOST_EDITED_ROWS, "bytes": editing.MOST_EDITED_STORED}[limit]
+        Table.objects.update(**{limit: most + 1})
+    filled = Experiment.objects.select_related("table").get(pk=filled.pk)
+    dataset, said = filled.dataset, {"a": [editing.Value("correct", label="yes")]}
+    edits: list[Callable[[], object]] = [
+        lambda: runs.append(bob, filled, runs=[{"example_id": "a", "output": "m"}], at=at),
+        lambda: runs.annotate(bob, filled, said, at=at),
+        lambda: examples.append(bob, dataset, examples=[{"question": "?"}], at=at),
+        lambda: examples.update(bob, dataset, examples=[{"id": "a", "question": "?"}], at=at),
+        lambda: examples.update(bob, dataset, examples=[{"id": "a", "question": "?"}], new_version="v2", at=at),
+        lambda: examples.delete(bob, dataset, version=filled.version_id, ids=["a"], at=at),
+        lambda: examples.annotate(bob, dataset, said, at=at),
+    ]
+
+    for edit in edits:
+        with pytest.raises(TooLarge, match="Upload a new (version|experiment) instead"):
+            edit()
+    assert runs.read(bob, filled, limit=10).rows[0]["output"] == "x"
