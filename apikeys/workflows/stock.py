@@ -74,7 +74,7 @@ def _project(row: Any) -> Line:
         rows=row.row_count if row.pieces else None,
         bytes=row.byte_count if row.pieces else None,
         written_at=row.updated_at,
-        writer=_name(row.last_writer),
+        writer=name_of(row.last_writer),
         is_restricted=row.is_restricted,
     )
 
@@ -87,7 +87,7 @@ def _dataset(row: Any) -> Line:
         rows=row.row_count,
         bytes=row.byte_count,
         written_at=row.updated_at,
-        writer=_name(row.last_writer),
+        writer=name_of(row.last_writer),
     )
 
 
@@ -99,10 +99,10 @@ def _experiment(row: Experiment, *, named: bool) -> Line:
         rows=row.table.rows if row.table else None,
         bytes=row.table.bytes if row.table else None,
         written_at=row.updated_at,
-        writer=_name(row.last_writer),
+        writer=name_of(row.last_writer),
     )
 
 
-def _name(writer: str) -> str:
+def name_of(writer: str) -> str:
     """Return the name of a writer, without the address behind it."""
     return writer.partition(" <")[0]

@@ -62,8 +62,8 @@ def test_a_space_lists_what_lies_in_it(cast: Cast) -> None:
     )
 
     assert nodes(space["projects"]) == [
-        {"name": "fraud", "modelType": "mlModel", "isRestricted": False, "lastWriter": "Bob Baker <bob@example.com>"},
-        {"name": "chat", "modelType": "tracing", "isRestricted": False, "lastWriter": "Bob Baker <bob@example.com>"},
+        {"name": "fraud", "modelType": "mlModel", "isRestricted": False, "lastWriter": "Bob Baker"},
+        {"name": "chat", "modelType": "tracing", "isRestricted": False, "lastWriter": "Bob Baker"},
     ]
     assert [(one["id"], one["name"], one["datasetType"]) for one in nodes(space["datasets"])] == [
         (new.wire_id, "silver", "generative"),

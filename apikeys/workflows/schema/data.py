@@ -24,6 +24,7 @@ from accounts.wire import encode_id
 from apikeys.workflows import models
 from apikeys.workflows.inventory import find_known, known, spaces_with
 from apikeys.workflows.models import DatasetKind
+from apikeys.workflows.stock import name_of
 
 M = TypeVar("M", Project, models.Dataset, models.Experiment)
 T = TypeVar("T")
@@ -75,7 +76,7 @@ class Model(Node):
     @told("Who wrote to it last.")
     def last_writer(self) -> str:
         """Return their name."""
-        return self.row.last_writer
+        return name_of(self.row.last_writer)
 
     @told("When it was created.")
     def created_at(self) -> datetime:
@@ -149,7 +150,7 @@ class Experiment(Node):
     @told("Who wrote to it last.")
     def last_writer(self) -> str:
         """Return their name."""
-        return self.row.last_writer
+        return name_of(self.row.last_writer)
 
     @told("When it was created.")
     def created_at(self) -> datetime:
@@ -187,7 +188,7 @@ class Dataset(Node):
     @told("Who wrote to it last.")
     def last_writer(self) -> str:
         """Return their name."""
-        return self.row.last_writer
+        return name_of(self.row.last_writer)
 
     @told("When it was created.")
     def created_at(self) -> datetime:
