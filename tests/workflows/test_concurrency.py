@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.errors import NotFound
@@ -35,19 +37,19 @@ def _begun(cast: Cast) -> Experiment:
     return experiments.open_experiment(bob, version.dataset, name="try", at=at)
 
 
-def _uploads(cast: Cast) -> dict[str, Callable[[], object]]:
+def _uploads(cast: Cast) -> dict[str, Callable[[Callable[[], None]], None]]:
     """Return uploads that hold what they add to, and let others come before they are done."""
     bob, at, begun = cast.actor(cast.bob), timezone.now(), _begun(cast)
     log(bob, cast.production, spans_of("a"))
     key = service_key(cast.bob, cast.production).key
     bot = replace(cast.actor(key.owner), key_id=key.pk, secret_id=key.secrets.get().pk)
-    hold = {
-        "spans": lambda: list(Project.objects.select_for_update()),
-        "runs": lambda: list(Experiment.objects.select_for_update()),
-        "version": lambda: list(Dataset.objects.select_for_update()),
-        "key": lambda: list(ApiKey.objects.select_for_update(no_key=True).filter(pk=key.pk)),
+    held: dict[str, QuerySet[Any]] = {
+        "spans": Project.objects.select_for_update(),
+        "runs": Experiment.objects.select_for_update(),
+        "version": Dataset.objects.select_for_update(),
+        "key": ApiKey.objects.select_for_update(no_key=True).filter(pk=key.pk),
     }
-    upload = {
+    upload: dict[str, Callable[[], object]] = {
         "spans": lambda: log(bob, cast.production, spans_of("b")),
         "runs": lambda: experiments.post_runs(bob, begun, stream=stream_of(ROWS), at=at),
         "version": lambda: datasets.add_version(bob, begun.dataset, stream=stream_of(ROWS), at=at),
@@ -57,13 +59,13 @@ def _uploads(cast: Cast) -> dict[str, Callable[[], object]]:
     def doing(what: str) -> Callable[[Callable[[], None]], None]:
         def do(meanwhile: Callable[[], None]) -> None:
             with transaction.atomic():
-                hold[what]()
+                list(held[what])
                 meanwhile()
                 upload[what]()
 
         return do
 
-    return {what: doing(what) for what in hold}
+    return {what: doing(what) for what in held}
 
 
 @pytest.mark.parametrize("what", ["spans", "runs", "version", "key"])

@@ -43,8 +43,7 @@ _PATH = {"experiment_id": "Experiment"}
 
 def _dressed(actor: Actor, rows: Collection[Experiment]) -> list[dict[str, Any]]:
     seen = experiments.projects_seen_of(actor, rows)
-    shown: list[dict[str, Any]] = ExperimentOut(rows, many=True, context={"projects_seen": seen}).data
-    return shown
+    return list(ExperimentOut(rows, many=True, context={"projects_seen": seen}).data)
 
 
 class ExperimentEndpoint(WorkflowEndpoint):
