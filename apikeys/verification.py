@@ -117,7 +117,8 @@ def require_still_open(key_id: int, secret_id: int | None, *, at: datetime) -> N
         DeveloperAccessLocked: it is a user key, and the account's lock is on by now.
     """
     columns, rows = _secrets()
-    found = rows.filter(pk=secret_id or 0, key=key_id).values_list(*columns).first()
+    rows = rows.none() if secret_id is None else rows.filter(pk=secret_id, key=key_id)
+    found = rows.values_list(*columns).first()
     row = dict(zip(columns, found, strict=True)) if found else None
     reason = _obstacle(row, at) if row else Reason.UNKNOWN
     if row is None or reason is not None:

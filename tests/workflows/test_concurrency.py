@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.errors import NotFound
@@ -41,11 +43,11 @@ def _uploads(cast: Cast) -> dict[str, Callable[[Callable[[], None]], None]]:
     log(bob, cast.production, spans_of("a"))
     key = service_key(cast.bob, cast.production).key
     bot = replace(cast.actor(key.owner), key_id=key.pk, secret_id=key.secrets.get().pk)
-    hold: dict[str, Callable[[], object]] = {
-        "spans": lambda: list(Project.objects.select_for_update()),
-        "runs": lambda: list(Experiment.objects.select_for_update()),
-        "version": lambda: list(Dataset.objects.select_for_update()),
-        "key": lambda: list(ApiKey.objects.select_for_update(no_key=True).filter(pk=key.pk)),
+    held: dict[str, QuerySet[Any]] = {
+        "spans": Project.objects.select_for_update(),
+        "runs": Experiment.objects.select_for_update(),
+        "version": Dataset.objects.select_for_update(),
+        "key": ApiKey.objects.select_for_update(no_key=True).filter(pk=key.pk),
     }
     upload: dict[str, Callable[[], object]] = {
         "spans": lambda: log(bob, cast.production, spans_of("b")),
@@ -57,13 +59,13 @@ def _uploads(cast: Cast) -> dict[str, Callable[[Callable[[], None]], None]]:
     def doing(what: str) -> Callable[[Callable[[], None]], None]:
         def do(meanwhile: Callable[[], None]) -> None:
             with transaction.atomic():
-                hold[what]()
+                list(held[what])
                 meanwhile()
                 upload[what]()
 
         return do
 
-    return {what: doing(what) for what in hold}
+    return {what: doing(what) for what in held}
 
 
 @pytest.mark.parametrize("what", ["spans", "runs", "version", "key"])
