@@ -48,7 +48,8 @@ again within a day it gets the same answer; where that held a secret, 409 with t
 
 **Limits.** An account makes only so many keys in an hour and a key comes only so often in a second (429, and
 `Retry-After` says how long to wait), and an account holds only so many keys (422).
-Bodies are read up to {settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024:,} KiB (413).
+Bodies are read up to {settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024:,} KiB, and up to 9 MiB
+where they bring examples or runs (413).
 """
 # In the order in which the reference shows them.
 _TAGS = {
