@@ -62,7 +62,8 @@ _TAGS = {
     "Spans": "What was logged to a project, span by span.",
     "Datasets": "Named examples in versions that follow one another.",
     "Experiments": "What tasks made of datasets.",
-    "Role bindings": "Which user has which role in which space.",
+    "Role bindings": "Which user has which role in which space or project.",
+    "Resource restrictions": "Projects in which only roles given in the project itself count.",
     "Audit logs": "What happened in the account: who did what, when, from where, and with which outcome.",
 }
 

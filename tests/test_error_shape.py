@@ -28,6 +28,7 @@ from arizekeys.docs import openapi
 from tests.addresses import ADDRESSES, METHODS, NAMED, Address
 from tests.cast import Cast
 from tests.factories import ProjectFactory, custom_role, later, service_key, user_key
+from tests.workflows import rows
 
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse as Answer
@@ -173,10 +174,15 @@ NEEDED = {"v2/role-bindings": {"resource_type": "SPACE"}}
 def _ids_of(new: NewKey, space: Space, user: User) -> dict[str, str]:
     """Return an id for every kind of parameter there is; a new kind fails here until it is given one."""
     account = space.organization.account
+    dataset = rows.dataset(space, f"questions of {space}")
     return {
         "role_id": encode_id("Role", custom_role(account, f"of {space}", "SPACE_READ").pk),
         "binding_id": encode_id("RoleBinding", SpaceBinding.objects.filter(content_object=space).latest("pk").pk),
         "resource_id": encode_id("Project", ProjectFactory.create(space=space, restricted_at=new.key.created_at).pk),
+        "project_id": encode_id("Project", rows.project(space, f"chat of {space}").pk),
+        "dataset_id": dataset.wire_id,
+        "dataset_version_id": dataset.versions.get().wire_id,
+        "experiment_id": rows.experiment(dataset, "try").wire_id,
         "api_key_id": new.key.wire_id,
         "key_id": new.key.wire_id,
         "space_id": encode_id("Space", space.pk),

@@ -66,6 +66,8 @@ KINDS: tuple[ProblemKind, ...] = (
             ("invalid", "A property or a parameter is missing, unknown, of the wrong type or out of bounds."),
             ("incompatible", "Parts of the request do not go together, or not with what the user is."),
             ("too_complex", "A GraphQL operation asks for more than is answered at once. Split it, or its pages."),
+            ("unreadable", "What came is no Arrow stream, no spans or no record, or it ended in the middle."),
+            ("too_large", "There are more rows, columns or bytes than are taken at once. Send less at once."),
             ("invalid_request", "The API key came twice, or in the address, a cookie or a form. Refresh that key."),
         ),
     ),
@@ -179,6 +181,7 @@ KINDS: tuple[ProblemKind, ...] = (
         "Try again in a moment.",
         (
             ("unavailable", "The database cannot be reached."),
+            ("storage_unavailable", "Uploaded data cannot be stored or read; of an upload nothing was kept."),
             (
                 "unsettled",
                 "The change was made, and the database failed before every host was known to have heard of it. Ask "

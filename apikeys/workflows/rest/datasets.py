@@ -131,7 +131,7 @@ class DatasetDetail(DatasetEndpoint):
         text="With its versions, newest first.",
         path=_PATH,
         success=(200, answer(DatasetOut, {"A dataset": DATASET})),
-        problems=(400, 401, 404, 429),
+        problems=(400, 401, 403, 404, 429),
     )
     def get(self, request: Request, dataset_id: str) -> Response:
         """Return a dataset."""

@@ -141,7 +141,7 @@ class ExperimentDetail(ExperimentEndpoint):
         text="Without its runs. Also before there are any.",
         path=_PATH,
         success=(200, answer(ExperimentOut, {"An experiment": EXPERIMENT})),
-        problems=(400, 401, 404, 429),
+        problems=(400, 401, 403, 404, 429),
     )
     def get(self, request: Request, experiment_id: str) -> Response:
         """Return an experiment."""

@@ -83,7 +83,7 @@ class ProjectDetail(WorkflowEndpoint):
         summary="Get a project",
         path=_PATH,
         success=(200, answer(ProjectOut, {"A project": PROJECT})),
-        problems=(400, 401, 404, 429),
+        problems=(400, 401, 403, 404, 429),
     )
     def get(self, request: Request, project_id: str) -> Response:
         """Return a project."""

@@ -337,8 +337,8 @@ class ProjectOut(serializers.Serializer[Any]):
 class ProjectPage(serializers.Serializer[Any]):
     """A page of a list of projects."""
 
-    projects = ProjectOut(many=True)
-    pagination = Pagination()
+    projects = ProjectOut(many=True, help_text="The projects.")
+    pagination = Pagination(help_text="Whether there is more.")
 
 
 class DatasetVersionOut(serializers.Serializer[Any]):
@@ -375,8 +375,8 @@ class DatasetOut(DatasetInListOut):
 class DatasetPage(serializers.Serializer[Any]):
     """A page of a list of datasets."""
 
-    datasets = DatasetInListOut(many=True)
-    pagination = Pagination()
+    datasets = DatasetInListOut(many=True, help_text="The datasets.")
+    pagination = Pagination(help_text="Whether there is more.")
 
 
 class WrittenExamples(DatasetInListOut):
@@ -427,8 +427,8 @@ class ExampleOut(serializers.Serializer[Any]):
 class ExamplePage(serializers.Serializer[Any]):
     """A page of a dataset's examples, in the order in which they came."""
 
-    examples = ExampleOut(many=True)
-    pagination = Pagination()
+    examples = ExampleOut(many=True, help_text="The examples.")
+    pagination = Pagination(help_text="Whether there is more.")
 
 
 class ExperimentOut(serializers.Serializer[Any]):
@@ -459,8 +459,8 @@ class ExperimentOut(serializers.Serializer[Any]):
 class ExperimentPage(serializers.Serializer[Any]):
     """A page of a list of experiments."""
 
-    experiments = ExperimentOut(many=True)
-    pagination = Pagination()
+    experiments = ExperimentOut(many=True, help_text="The experiments.")
+    pagination = Pagination(help_text="Whether there is more.")
 
 
 class WrittenRuns(ExperimentOut):
@@ -482,5 +482,5 @@ class RunOut(serializers.Serializer[Any]):
 class RunPage(serializers.Serializer[Any]):
     """A page of an experiment's runs, in the order in which they came."""
 
-    experiment_runs = RunOut(many=True)
-    pagination = Pagination()
+    experiment_runs = RunOut(many=True, help_text="The runs.")
+    pagination = Pagination(help_text="Whether there is more.")

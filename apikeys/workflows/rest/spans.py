@@ -141,7 +141,7 @@ class SpanOut(serializers.Serializer[Any]):
     """One unit of work in a trace."""
 
     name = serializers.CharField(allow_null=True, help_text="What it is called.")
-    context = SpanContextOut()  # type: ignore[assignment]  # a field, which is taken off the class
+    context = SpanContextOut(help_text="Which trace and which span it is.")  # type: ignore[assignment]  # a field, which is taken off the class
     kind = serializers.ChoiceField(_KINDS, help_text="What kind of work it was.")
     parent_id = serializers.CharField(allow_null=True, help_text="The span it was a part of.")
     start_time = serializers.DateTimeField(allow_null=True, help_text="When it began.")
@@ -157,8 +157,8 @@ class SpanOut(serializers.Serializer[Any]):
 class SpanPage(serializers.Serializer[Any]):
     """A page of a project's spans, later ones first."""
 
-    spans = SpanOut(many=True)
-    pagination = Pagination()
+    spans = SpanOut(many=True, help_text="The spans.")
+    pagination = Pagination(help_text="Whether there is more.")
 
 
 class SpanEndpoint(WorkflowEndpoint):
