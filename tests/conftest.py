@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +43,12 @@ def pytest_configure() -> None:
     # What the workers of a host share, the workers of pytest do not.
     settings.SHARED_FOLDER /= os.environ.get("PYTEST_XDIST_WORKER", "main")
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+def pytest_collection_finish() -> None:
+    """Let what was collected be: looking through some thousand tests again and again would make single ones slow."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

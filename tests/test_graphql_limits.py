@@ -140,10 +140,10 @@ NOT_VALID = {
 
 def _refused(who: Asker, text: str, variables: dict[str, Any]) -> set[str]:
     """Ask, check that it was cheap, and return the codes of the refusal."""
-    began = time.process_time()
+    began = time.thread_time()
     with CaptureQueriesContext(connection) as queries:
         response = who.post(text, **variables)
-    took = time.process_time() - began
+    took = time.thread_time() - began
 
     assert response.status_code == 200
     assert "data" not in response.json()
