@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from accounts.models import Space
+from accounts.models import Project, Space
 from accounts.paging import Page
 from accounts.rest.shapes import described_id
 from accounts.roles import RoleName
@@ -178,7 +178,8 @@ def world(db: None) -> Cast:
     cast = assemble()
     custom_role(cast.account, "Exporter", "DATASET_READ")
     bind(cast.bob, cast.production, custom_role(cast.account, "Viewer", "SPACE_READ"))
-    restricted = ProjectFactory.create(space=cast.production, restricted_at=later(days=-1))
+    furnish(cast.actor(cast.alice), cast.production)
+    restricted = Project.objects.get(pk=1)
     bind(cast.bob, restricted, RoleName.MEMBER)
     bind(cast.erin, ProjectFactory.create(space=cast.vision_lab), RoleName.READ_ONLY)
     user_key(cast.alice, cast.account, expires_at=later(days=1))
@@ -186,7 +187,8 @@ def world(db: None) -> Cast:
         user_key(person, cast.account)
     service_key(cast.alice, cast.production, cast.vision_lab)
     service_key(cast.bob, cast.production, cast.staging)
-    furnish(cast.actor(cast.alice), cast.production)
+    bind(cast.alice, restricted, RoleName.ADMIN)
+    Project.objects.filter(pk=restricted.pk).update(restricted_at=later(days=-1))
     return cast
 
 

@@ -329,7 +329,7 @@ class ExampleSearch(DatasetEndpoint):
         request=SearchExamples,
         success=(200, answer(ExamplePage, {"The first of several": page_of("examples", EXAMPLE)})),
         problems=(400, 401, 403, 404, 422, 429),
-        examples=[OpenApiExample("By a column", value={"filter": "topic = 'geography'"}, request_only=True)],
+        examples=[OpenApiExample("By a column", value={"filter": "question LIKE '%Spain%'"}, request_only=True)],
     )
     def post(self, request: Request, dataset_id: str) -> Response:
         """Search examples."""
