@@ -183,18 +183,16 @@ def repeated_view(text: str, rows: int) -> pa.Array:
     "column",
     [
         pa.DictionaryArray.from_arrays(pa.array([0] * 1_500, pa.int8()), pa.array([LARGE], pa.large_string())),
-        pa.DictionaryArray.from_arrays(pa.array([0] * 1_500, pa.int8()), pa.array([LARGE], pa.string_view())),
-        pa.RunEndEncodedArray.from_arrays(pa.array([1_500], pa.int32()), pa.array([LARGE])),
         repeated_view(LARGE, 1_500),
     ],
-    ids=["categories", "categories in views", "runs", "views"],
+    ids=["categories", "views"],
 )
 def test_one_value_that_stands_in_many_rows_counts_in_each_of_them(column: pa.Array) -> None:
     body = as_bytes(pa.table({"c": column}), compression="zstd")
     assert len(body) < 100_000
 
     with pytest.raises(TooLarge, match="512 MB"):
-        list(stream_of(body, Limits(rows=10_000, columns=2, bytes=2**40)).batches)
+        list(stream_of(body, Limits(rows=10_000, columns=1, bytes=2**40)).batches)
 
 
 def test_categories_of_all_batches_count_together() -> None:
@@ -223,12 +221,14 @@ def test_categories_come_in_slices_that_there_is_room_for() -> None:
         pa.ListArray.from_arrays([0, 1], pa.array(["x"]).dictionary_encode()),
         pa.DictionaryArray.from_arrays(pa.array([0]), pa.array([["x"]])),
         pa.ListViewArray.from_arrays([0], [1], pa.array(["x"])),
+        pa.DictionaryArray.from_arrays(pa.array([0]), pa.array(["x"], pa.string_view())),
+        pa.RunEndEncodedArray.from_arrays(pa.array([1], pa.int32()), pa.array(["x"])),
         pa.UnionArray.from_dense(pa.array([0], pa.int8()), pa.array([0], pa.int32()), [pa.array(["x"])]),
     ],
     ids=lambda column: str(column.type)[:20],
 )
 def test_what_repeats_values_inside_of_others_is_refused(column: pa.Array) -> None:
-    with pytest.raises(Unreadable, match="send its values as they are"):
+    with pytest.raises(Unreadable, match="send its values as they are|cannot be kept"):
         stream_of(pa.table({"c": column}), ROOMY)
 
 
