@@ -14,7 +14,7 @@ from apikeys.lifecycle import revoke_key
 from tests.factories import user_key
 from tests.proxies.conftest import CLIENT, House, Proxy, standing
 from tests.proxies.keys import BAD, CHALLENGE, good_key
-from tests.proxies.programs import FILES, HAPROXY, PROGRAMS
+from tests.proxies.programs import FILES, HAPROXY, ONE_PORT, PROGRAMS
 from tests.proxies.surroundings import RATE
 
 # Header names that one server or another takes for X-Arize-Key-Id.
@@ -23,7 +23,9 @@ NAMES = ("Key-Id", "Key-Kind", "User-Id", "User-Kind", "Account-Id", "Space-Id",
 
 
 def test_every_file_is_run() -> None:
-    assert {name for program in PROGRAMS for name in program.files} == {path.name for path in FILES.iterdir()}
+    run = {name for program in (*PROGRAMS, ONE_PORT) for name in program.files}
+
+    assert run == {path.name for path in FILES.iterdir()}
 
 
 def test_a_good_key_is_let_through_with_who_it_is_and_the_request_as_it_was(proxy: Proxy) -> None:
