@@ -39,7 +39,7 @@ from apikeys.workflows.models import Table
 from apikeys.workflows.streams import MOST_DECODED, Limits, Stream, decoded_size, decoded_sizes, sliced
 
 # So many rows are handed out at once.
-READ_ROWS = 10_000
+READ_ROWS = 20_000
 # Rows are gathered into groups of this size: small ones compress badly, and one group is what is in memory, of whoever
 # writes and of everybody who reads. Its bytes are those of its rows decoded: compressed, they may be next to nothing.
 _GROUP_ROWS = 6 * READ_ROWS
