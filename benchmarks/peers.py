@@ -3,7 +3,7 @@
 The requirements are made from ``django==5.2.19 django-rest-knox==5.1.0 djangorestframework-api-key==3.1.0
 django-oauth-toolkit==3.4.1 djangorestframework==3.18.3 psycopg[binary]==3.3.9 granian==2.8.7``, one a line, the newest
 releases that run on the Django that we run on, by ``uv pip compile - --universal --python-version 3.11
---generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links``.
+--generate-hashes --no-header --no-annotate``.
 """
 
 from __future__ import annotations

