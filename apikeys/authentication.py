@@ -19,7 +19,7 @@ from accounts.afterwards import afterwards
 from accounts.audit import Tag, record_refusal
 from accounts.models import User
 from accounts.origin import body_of, client_ip
-from accounts.redaction import KEY_PATTERN
+from accounts.redaction import KEY_PATTERN, redact_text
 from apikeys.attempts import at_the_api, opened
 from apikeys.errors import DeveloperAccessLocked, InvalidKey, MalformedKey, Reason, TooOften, UnsafeRequest
 from apikeys.lifecycle import flag_exposed
@@ -230,7 +230,8 @@ def client_name(meta: Mapping[str, Any]) -> str:
         # SDK 7 tells its release, and no name.
         package = meta.get("HTTP_SDK_PACKAGE_NAME") or ("arize" if version else None)
     name: str = f"{package} {version or ''}".strip() if package else meta.get("HTTP_USER_AGENT", "")
-    return (name if name.isprintable() else "".join(letter for letter in name if letter.isprintable()))[:120]
+    # It is stored and shown: a key that somebody put into their user agent must not be.
+    return redact_text(name if name.isprintable() else "".join(letter for letter in name if letter.isprintable()))[:120]
 
 
 def operation_of(request: HttpRequest) -> Operation:

@@ -19,6 +19,7 @@ from accounts.bindings import unbind_role
 from accounts.models import AuditEvent, User
 from accounts.people import remove_person
 from apikeys import tokens
+from apikeys.authentication import client_name
 from apikeys.lifecycle import NewKey, refresh_key, revoke_key
 from apikeys.models import ApiKey, KeySecret
 from tests.cast import Cast
@@ -388,3 +389,12 @@ def test_forwarded_address_is_not_believed(
     client.post(LIST, {"key_type": "USER", "name": "n"}, content_type="application/json", headers=headers, secure=True)
 
     assert AuditEvent.objects.filter(tag="key:create").latest("pk").ip == "127.0.0.1"
+
+
+def test_key_in_the_name_of_a_client_is_kept_nowhere(cast: Cast) -> None:
+    key = user_key(cast.alice, cast.account).plaintext
+
+    for name in (f"my-script {key}", "x" * 100 + key):
+        shown = client_name({"HTTP_USER_AGENT": name})
+        assert key[:25] not in shown
+        assert shown.startswith(name[:9])
