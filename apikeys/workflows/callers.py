@@ -69,9 +69,3 @@ def let_in(
         raise InvalidKey(Reason.MALFORMED)
     actor = admit(presented, door=door, ip=ip, client=client, operation=lambda: operation, at=at)
     return Caller(actor, client, at)
-
-
-def client_name(name: str | None, version: str | None, fallback: str | None) -> str:
-    """Return how a client names itself: by the SDK's headers, or else as its transport does. Never trusted."""
-    said = f"{name} {version or ''}".strip() if name else (fallback or "")
-    return "".join(letter for letter in said if letter.isprintable())[:120]

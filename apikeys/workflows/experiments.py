@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-import pyarrow as pa
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
@@ -20,7 +19,6 @@ from accounts.verbs import verb
 from accounts.vocabulary import Permission
 from apikeys.workflows import tables
 from apikeys.workflows.datasets import find_version, lock_dataset, of_name
-from apikeys.workflows.edits import ID, identified
 from apikeys.workflows.models import Dataset, DatasetVersion, Experiment, Table
 from apikeys.workflows.streams import Stream
 from apikeys.workflows.writing import after, writing
@@ -99,7 +97,7 @@ def open_experiment(
 
 
 def post_runs(actor: Actor, experiment: Experiment, *, stream: Stream, at: datetime) -> Experiment:
-    """Fill an experiment that was begun with its runs. Those without an id get their number as one.
+    """Fill an experiment that was begun with its runs.
 
     Raises:
         NotFound, Forbidden: it is not the actor's to see, or to fill; or it was deleted meanwhile.
@@ -107,7 +105,7 @@ def post_runs(actor: Actor, experiment: Experiment, *, stream: Stream, at: datet
         Invalid, StorageFailed: as for datasets.
     """
     may_post_runs(actor, experiment)
-    with tables.drafted(_with_ids(stream)) as draft, writing(actor, Tag.EXPERIMENT_CHANGED):
+    with tables.drafted(stream) as draft, writing(actor, Tag.EXPERIMENT_CHANGED):
         experiment = lock_experiment(experiment)
         may_post_runs(actor, experiment)
         _fill(actor, experiment, draft.keep(actor, experiment.dataset.space, at=at), at=at)
@@ -208,13 +206,6 @@ def replace_runs(actor: Actor, experiment: Experiment, table: Table, *, at: date
     _fill(actor, experiment, table, at=at)
     if before is not None:
         before.delete()
-
-
-def _with_ids(stream: Stream) -> Stream:
-    """Return runs whose ids are texts, as some clients want them; there are those that send numbers, or none."""
-    place = stream.schema.get_field_index(ID)
-    is_text = place >= 0 and pa.types.is_string(stream.schema.field(place).type)
-    return stream if is_text else identified(stream)
 
 
 def _fill(actor: Actor, experiment: Experiment, table: Table, *, at: datetime) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -11,11 +10,16 @@ import grpc
 
 from accounts.errors import Forbidden
 from accounts.origin import address_of_client, came_privately
+from apikeys.authentication import client_name
 from apikeys.errors import UnsafeRequest
 
 # Wherever a client of any age or language puts its key (contract client-workflows §2).
 KEY_HEADERS = frozenset({"auth-token-bin", "authorization", "x-api-key", "api_key", "api-key", "arize-api-key"})
 _SPACE_HEADERS = ("arize-space-id", "space-id", "space_id")
+_ASKED_FOR = (
+    *("x-forwarded-for", "x-forwarded-proto"),
+    *("cli-package-name", "cli-version", "sdk-package-name", "sdk-version", "user-agent"),
+)
 _IN_THE_CLEAR = "This is served over TLS only. A key sent in the clear should be refreshed."
 
 
@@ -57,16 +61,16 @@ def read_headers(context: grpc.ServicerContext) -> Headers:
     return Headers(
         key=next(iter(keys), None),
         ip=address_of_client(meta),
-        client=_client_name(given),
+        client=client_name(meta),
         space=next(iter(spaces), None),
     )
 
 
 def _as_wsgi(context: grpc.ServicerContext, given: dict[str, list[str]]) -> dict[str, Any]:
-    """Say where a call comes from in the words in which the rest of the house asks."""
+    """Say where a call comes from, and what with, in the words in which the rest of the house asks."""
     secure = b"ssl" in context.auth_context().get("transport_security_type", ())
     meta = {"REMOTE_ADDR": _peer(context.peer()), "wsgi.url_scheme": "https" if secure else "http"}
-    for name in ("x-forwarded-for", "x-forwarded-proto"):
+    for name in _ASKED_FOR:
         if name in given:
             meta[f"HTTP_{name.upper().replace('-', '_')}"] = ",".join(given[name])
     return meta
@@ -76,16 +80,6 @@ def _peer(peer: str) -> str:
     """Return the address in what gRPC calls a peer: ipv4:192.0.2.1:50123 or ipv6:%5B2001:db8::1%5D:50123."""
     kind, _, rest = peer.partition(":")
     return unquote(rest).rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else ""
-
-
-def _client_name(given: dict[str, list[str]]) -> str:
-    def first(names: Iterable[str]) -> str:
-        return next((given[name][0] for name in names if given.get(name)), "")
-
-    version = first(["sdk-version"])
-    package = first(["sdk-package-name"]) or ("arize" if version else "")  # older ones tell no name of their own
-    name = f"{package} {version}".strip() if package else first(["user-agent"])
-    return "".join(letter for letter in name if letter.isprintable())[:120]
 
 
 def _text(value: str | bytes) -> str:
