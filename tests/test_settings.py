@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
 import runpy
@@ -246,3 +247,15 @@ def test_the_example_names_every_variable_and_starts_nothing(production: pytest.
         production.setenv(name, value)
     with pytest.raises(ImproperlyConfigured, match="example from the documentation"):
         read()
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "deploy").glob("*.service")), ids=lambda file: file.name)
+def test_every_service_file_has_its_sections_and_starts_what_there_is(file: Path) -> None:
+    """systemd skips what stands outside of a section, and says so only in its log."""
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.read_string(file.read_text(encoding="utf-8"))
+
+    assert {"Unit", "Service"} <= set(unit.sections()) <= {"Unit", "Service", "Install"}
+    assert unit["Unit"]["Description"].startswith("arizekeys")
+    started = unit["Service"]["ExecStart"]
+    assert "manage.py" in started or "arizekeys.wsgi:application" in started
