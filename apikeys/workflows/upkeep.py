@@ -18,6 +18,7 @@ import pyarrow as pa
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Count
+from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from accounts.actors import Actor, Door
@@ -35,12 +36,14 @@ _EVERY = 3_600.0
 _SMALL = 10_000
 _FEW = 20
 _MOST = 1_000
-_SAME = ("environment", "kind", "model_version", "batch_id")
+# Of one day, too: else what comes by and by would be put together with what is new, and never grow old.
+_SAME = ("environment", "kind", "model_version", "batch_id", "day")
 
 
 def merge_small(*, at: datetime) -> int:
     """Put small tables together, one project after the other; return how many tables that made out of how many."""
-    small = Segment.objects.filter(kind=SegmentKind.ROWS, table__rows__lt=_SMALL)
+    small = Segment.objects.annotate(day=TruncDate("created_at"))
+    small = small.filter(kind=SegmentKind.ROWS, table__rows__lt=_SMALL)
     crowded = small.values("project", *_SAME).annotate(n=Count("pk")).filter(n__gte=_FEW).order_by("project")
     merged = 0
     for group in crowded:

@@ -164,3 +164,22 @@ def test_tables_that_nothing_leads_to_go_with_their_files(
     assert set(Table.objects.values_list("pk", flat=True)) == {fresh.table_id, kept.table_id}
     assert files(tables_folder) == 2
     assert upkeep.drop_unused(at=now) == 0
+
+
+def test_what_comes_by_and_by_grows_old_all_the_same(cast: Cast, settings: Settings) -> None:
+    """Put together with what is new, it would be as young as that, again and again."""
+    bob, now = cast.actor(cast.bob), timezone.now()
+    for number in range(FEW):
+        old = log(bob, cast.production, spans_of(f"old {number}"))
+        Segment.objects.filter(pk=old.pk).update(created_at=now - timedelta(days=8))
+    upkeep.merge_small(at=now)
+    for number in range(FEW):
+        new = log(bob, cast.production, spans_of(f"new {number}"))
+        Segment.objects.filter(pk=new.pk).update(created_at=now)
+
+    upkeep.merge_small(at=now)
+    settings.TABLE_DAYS = 7
+    assert upkeep.expire(at=now) == 1
+
+    kept = exported(bob, cast.production, asked())["context.span_id"].to_pylist()
+    assert kept == [f"new {number}" for number in range(FEW)]
