@@ -103,6 +103,7 @@ class PandasArrow(Ingest):
         space = self.space_of(caller)
         stream = open_stream(read_messages(request._request), tables.limits())
         upload = read_upload(stream.schema)
+        answer: dict[str, Any] = {"realTimeIngestionUri": _page_of(request, space)}
         if not upload.is_spans:
             records.log_records(caller.actor, space, upload=upload, stream=stream, at=caller.at)
             caller.note(Workflow.MODEL_LOG, space)
@@ -110,11 +111,12 @@ class PandasArrow(Ingest):
             spans.log_spans(caller.actor, space, project_name=upload.model_id, stream=stream, at=caller.at)
             caller.note(Workflow.SPAN_LOG, space)
         else:
-            spans.update_spans(
+            found = spans.update_spans(
                 caller.actor, space, project_name=upload.model_id, kind=upload.kind, stream=stream, at=caller.at
             )
             caller.note(Workflow.SPAN_UPDATE, space)
-        return Response({"realTimeIngestionUri": _page_of(request, space)})
+            answer |= {"records_updated": found.updated, "unmatched_ids": list(found.unmatched)}
+        return Response(answer)
 
 
 class SingleRecord(Ingest):

@@ -130,10 +130,12 @@ def test_spans_are_stored_before_they_are_answered(cast: Cast, key: str) -> None
 
 def test_evaluations_find_the_spans_that_they_judge(cast: Cast, key: str) -> None:
     post(ARROW, key, cast.production)
-    judged = pa.table({"context.span_id": ["a"], "eval.Right.label": ["yes"]})
+    judged = pa.table({"context.span_id": ["a", "nobody's"], "eval.Right.label": ["yes", "no"]})
 
-    assert post(ARROW, key, cast.production, described(judged)).status_code == 200
+    response = post(ARROW, key, cast.production, described(judged))
 
+    assert response.status_code == 200
+    assert (response.json()["records_updated"], response.json()["unmatched_ids"]) == (1, ["nobody's"])
     rows = exported(cast.actor(cast.bob), cast.production, asked()).to_pylist()
     assert [row["eval.Right.label"] for row in rows] == ["yes", None]
     assert set(WorkflowUse.objects.values_list("workflow", flat=True)) == {"span.log", "span.update"}
