@@ -30,7 +30,8 @@ import stage
 
 ROWS = 1_000_000
 BATCH = 10_000  # as the clients send them
-GROUP = 65_536  # rows of a group in the file: the same on both sides
+# Rows of a group in the file, and of a batch that is handed out: the same on both sides.
+GROUP, HANDED_OUT = 120_000, 20_000
 PATIENCE = 60
 LEAST_RATIO, MOST_MEMORY = 0.7, 300
 
@@ -58,7 +59,7 @@ class Bare(fl.FlightServerBase):
     def do_get(self, context: Any, ticket: Any) -> Any:
         """Hand it out."""
         file = pq.ParquetFile(self._path)
-        return fl.GeneratorStream(file.schema_arrow, file.iter_batches(BATCH))
+        return fl.GeneratorStream(file.schema_arrow, file.iter_batches(HANDED_OUT))
 
 
 def rows() -> pa.Table:
