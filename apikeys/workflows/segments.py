@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,6 +39,12 @@ class Times:
                 self.first = found["min"] if self.first is None else min(self.first, found["min"])
                 self.last = found["max"] if self.last is None else max(self.last, found["max"])
             yield batch
+
+
+def hold(rows: Sequence[Project]) -> None:
+    """Be alone with projects, in the order of their numbers, as everybody who holds several is."""
+    numbers = [row.pk for row in rows]
+    list(Project.objects.filter(pk__in=numbers).order_by("pk").select_for_update(of=("self",)).values_list("pk"))
 
 
 def project_for(

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from accounts.actors import Actor
 from accounts.audit import Tag
+from accounts.errors import NotFound
 from accounts.models import Project, ProjectKind, Space
 from accounts.permissions import may, permitted, require
 from accounts.vocabulary import Permission
@@ -81,10 +82,12 @@ def log_spans(
         Invalid, TooLarge: the rows are no spans, or too many.
         StorageFailed: there is no room.
     """
+    project = may_log(actor, space, project_name)
     with contextlib.ExitStack() as drafts:
-        upload = _Upload.of(actor, space, project_name, stream, at, drafts)
-        with writing(actor, Tag.PROJECT_WRITTEN, alone=upload.project is None):
-            return upload.keep(actor, space, at=at, model_version=model_version)
+        upload = _Upload.of(project_name, project, stream, at, drafts)
+        with writing(actor, Tag.PROJECT_WRITTEN, alone=project is None):
+            (place,) = _places(actor, space, [upload], at)
+            return upload.keep(actor, place, at=at, model_version=model_version)
 
 
 def log_traces(actor: Actor, space: Space, tables_of: Mapping[str, pa.Table], *, at: datetime) -> list[Segment]:
@@ -93,15 +96,17 @@ def log_traces(actor: Actor, space: Space, tables_of: Mapping[str, pa.Table], *,
     Raises:
         NotFound, Forbidden, Conflict, Invalid, StorageFailed: as ``log_spans``.
     """
-    for name in tables_of:
-        may_log(actor, space, name)
+    found = {name: may_log(actor, space, name) for name in tables_of}
     with contextlib.ExitStack() as drafts:
         uploads = [
-            _Upload.of(actor, space, name, Stream(table.schema, iter(table.to_batches())), at, drafts)
-            for name, table in sorted(tables_of.items())  # in one order, since their projects wait for each other
+            _Upload.of(name, found[name], Stream(table.schema, iter(table.to_batches())), at, drafts)
+            for name, table in tables_of.items()
         ]
-        with writing(actor, Tag.PROJECT_WRITTEN, alone=any(upload.project is None for upload in uploads)):
-            return [upload.keep(actor, space, at=at, streamed=True) for upload in uploads]
+        with writing(actor, Tag.PROJECT_WRITTEN, alone=None in found.values()):
+            places = _places(actor, space, uploads, at)
+            return [
+                upload.keep(actor, place, at=at, streamed=True) for upload, place in zip(uploads, places, strict=True)
+            ]
 
 
 def may_log_somewhere(actor: Actor, space: Space) -> None:
@@ -128,9 +133,8 @@ class _Upload:
 
     @classmethod
     def of(
-        cls, actor: Actor, space: Space, name: str, stream: Stream, at: datetime, drafts: contextlib.ExitStack
+        cls, name: str, project: Project | None, stream: Stream, at: datetime, drafts: contextlib.ExitStack
     ) -> _Upload:
-        project = may_log(actor, space, name)
         upload, times = Upload(model_id=name, environment=Tracing.TRACING, is_spans=True), segments.Times()
         stored = Stream(
             upload.schema(stream.schema, at=at),
@@ -139,14 +143,12 @@ class _Upload:
         return cls(name, project, drafts.enter_context(tables.drafted(stored)), times)
 
     def keep(
-        self, actor: Actor, space: Space, *, at: datetime, model_version: str = "", streamed: bool = False
+        self, actor: Actor, project: Project, *, at: datetime, model_version: str = "", streamed: bool = False
     ) -> Segment:
-        """Keep them, if the actor still may: the last step, in its transaction.
+        """Keep them in a project that is held: the last step, in its transaction.
 
         ``streamed`` is for those that come one by one: the audit log does not tell each of them.
         """
-        project, _ = segments.project_for(actor, space, self.project, name=self.name, kind=ProjectKind.TRACING, at=at)
-        require(actor, Permission.PROJECT_SPAN_CREATE, project)
         return segments.keep(
             actor,
             project,
@@ -158,6 +160,20 @@ class _Upload:
             streamed=streamed,
             at=at,
         )
+
+
+def _places(actor: Actor, space: Space, uploads: Sequence[_Upload], at: datetime) -> list[Project]:
+    """Return the projects of uploads, all held before anything is recorded, if the actor still may add to them."""
+    kind = ProjectKind.TRACING
+    found = [one.project or projects.find_for_upload(actor, space, name=one.name, kind=kind) for one in uploads]
+    segments.hold([project for project in found if project is not None])
+    places = [
+        segments.project_for(actor, space, project, name=one.name, kind=kind, at=at)[0]
+        for one, project in zip(uploads, found, strict=True)
+    ]
+    for project in places:
+        require(actor, Permission.PROJECT_SPAN_CREATE, project)
+    return places
 
 
 def may_log(actor: Actor, space: Space, project_name: str) -> Project | None:
@@ -172,9 +188,18 @@ def may_log(actor: Actor, space: Space, project_name: str) -> Project | None:
 
 
 def update_spans(
-    actor: Actor, space: Space, *, project_name: str, kind: SegmentKind | str, stream: Stream, at: datetime
+    actor: Actor,
+    space: Space,
+    *,
+    project_name: str,
+    kind: SegmentKind | str,
+    stream: Stream,
+    at: datetime,
+    all_or_none: bool = False,
 ) -> Updated:
     """Lay evaluations, annotations or patches of metadata over spans that are there.
+
+    With ``all_or_none`` ids that no span has are a refusal, NotFound; otherwise they are told.
 
     Raises:
         NotFound, Forbidden: the space or the project is not the actor's to see, or its spans not theirs to change.
@@ -193,6 +218,8 @@ def update_spans(
         unmatched=tuple(rows.column(SPAN_ID).filter(pc.invert(found)).unique().to_pylist()),
         failed=failed,
     )
+    if all_or_none and answer.unmatched:
+        raise NotFound(f"{len(answer.unmatched)} of these spans are not in “{project}”; nothing was kept.")
     if not kept.num_rows:
         return answer
     if kind == SegmentKind.ANNOTATIONS:
