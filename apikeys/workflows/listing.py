@@ -14,10 +14,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
-from django.db import transaction
 
 from accounts.actors import Actor
-from accounts.errors import Invalid, NotAllowed, NotFound
+from accounts.errors import Invalid, NotAllowed
 from accounts.models import Project
 from accounts.permissions import require
 from accounts.vocabulary import Permission
@@ -28,9 +27,8 @@ from apikeys.workflows.exports import ExportQuery
 from apikeys.workflows.models import Environment, SegmentKind
 from apikeys.workflows.rows import Slice
 from apikeys.workflows.spans import Updated, update_spans
+from apikeys.workflows.uploads import SPAN_ID, TIME, TRACE_ID
 
-SPAN_ID, TRACE_ID, START = "context.span_id", "context.trace_id", "start_time"
-_TIME = "time"
 # How far back a list goes that does not say (SDK 8.61, list_spans).
 USUAL_RANGE = timedelta(days=7)
 
@@ -66,7 +64,7 @@ def list_spans(
     )
     try:
         export = exports.prepare(actor, project.space, query)
-        if not export.total:
+        if not export.rows:
             return Slice([], None)
         found = _latest(export.batches(), before, limit + 1)
     except Invalid as error:
@@ -87,13 +85,15 @@ def annotate_spans(actor: Actor, project: Project, said: Mapping[str, Sequence[V
     require(actor, Permission.PROJECT_SPAN_ANNOTATE, project)
     changes = annotated(said, actor, at=at)
     stream = of_rows([{SPAN_ID: one, **change} for one, change in changes.items()])
-    with transaction.atomic():
-        updated = update_spans(
-            actor, project.space, project_name=project.name, kind=SegmentKind.ANNOTATIONS, stream=stream, at=at
-        )
-        if updated.unmatched:
-            raise NotFound(f"{len(updated.unmatched)} of these spans are not in “{project}”; nothing was annotated.")
-    return updated
+    return update_spans(
+        actor,
+        project.space,
+        project_name=project.name,
+        kind=SegmentKind.ANNOTATIONS,
+        stream=stream,
+        at=at,
+        all_or_none=True,
+    )
 
 
 def _latest(batches: Iterator[pa.RecordBatch], before: Key | None, count: int) -> list[tuple[Key, dict[str, Any]]]:
@@ -112,17 +112,10 @@ def _latest(batches: Iterator[pa.RecordBatch], before: Key | None, count: int) -
 
 def _keys(batch: pa.RecordBatch) -> Iterator[Key]:
     names = batch.schema.names
-    began = _whole(batch.column(START if START in names else _TIME))
+    began = batch.column(TIME).cast(pa.int64()).to_pylist()  # always there, and always nanoseconds
     ids = [values.texts(batch.column(name)) if name in names else [""] * batch.num_rows for name in (TRACE_ID, SPAN_ID)]
     for start, trace, span in zip(began, *ids, strict=True):
-        yield start or 0, trace or "", span or ""
-
-
-def _whole(column: Any) -> list[int | None]:
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.timestamp("ns", column.type.tz), safe=False)
-    found: list[int | None] = column.cast(pa.int64(), safe=False).to_pylist()
-    return found
+        yield start, trace or "", span or ""
 
 
 def _seal(key: Key) -> str:

@@ -140,3 +140,22 @@ def test_whoever_may_not_reads_none(api: Api, cast: Cast, project: str) -> None:
     assert answers[0][0] == 404
     Project.objects.update(restricted_at=NOW)
     assert _list(api, project)[0] == 404
+
+
+def test_spans_whose_times_came_in_different_types_are_one_list(api: Api, project: str) -> None:
+    """Some clients send nanoseconds as numbers, others moments: together they would be texts."""
+    batch = pa.RecordBatch.from_pydict(
+        {
+            "context.trace_id": ["t"],
+            "context.span_id": ["later"],
+            "start_time": pa.array([NOW + timedelta(seconds=1)], pa.timestamp("us", "UTC")),
+            "end_time": pa.array([NOW + timedelta(seconds=2)], pa.timestamp("us", "UTC")),
+        }
+    )
+    stream = Stream(batch.schema, iter([batch]))
+    spans.log_spans(api.cast.actor(api.cast.bob), api.cast.production, project_name="chat", stream=stream, at=NOW)
+
+    end = (NOW + timedelta(minutes=1)).isoformat()
+    status, page = _list(api, project, "limit=2", end_time=end)
+
+    assert (status, _ids(page)) == (200, ["later", "s9"])

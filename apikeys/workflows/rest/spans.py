@@ -194,7 +194,7 @@ class SpanList(SpanEndpoint):
             raise NotAllowed("Name the columns to include or those to exclude, not both.", field="excluded_columns")
         project = self.project(body["project_id"])
         end: datetime = body.get("end_time") or timezone.now()
-        start: datetime = body.get("start_time") or end - min(listing.USUAL_RANGE, end - _first(end))
+        start: datetime = body.get("start_time") or end - min(listing.USUAL_RANGE, end - _FIRST)
         if start > end:
             raise NotAllowed("The start lies behind the end.", field="start_time")
         page = listing.list_spans(
@@ -249,11 +249,8 @@ class SpanAnnotations(SpanEndpoint):
         return Response(status=202)
 
 
+_FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
-
-
-def _first(end: datetime) -> datetime:
-    return datetime.min.replace(tzinfo=UTC)
 
 
 def span_out(
