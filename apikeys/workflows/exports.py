@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -45,6 +45,8 @@ _LOOKED_UP = 2**20
 MOST_SAID = 2**30
 # Clients ask for small batches where their rows are large.
 _MOST_ROWS = tables.READ_ROWS
+# Times have 64 bits of nanoseconds.
+_FIRST, _LAST = datetime(1678, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,13 @@ def prepare(actor: Actor, space: Space, query: ExportQuery) -> Export:
         raise Invalid("The rows of a batch are one at least.", field="stream_chunk_size")
     if query.sample_rate is not None and not 0 < query.sample_rate <= 1:
         raise Invalid("A sample rate is more than 0 and at most 1.", field="sample_rate")
+    query = replace(query, start=_kept(query.start), end=_kept(query.end))
     return Export(query, _rows_of(project, query), _said_of(project, query))
+
+
+def _kept(moment: datetime) -> datetime:
+    """Return a moment within those that rows can have."""
+    return min(max(moment, _FIRST), _LAST)
 
 
 def _rows_of(project: Project, query: ExportQuery) -> list[Segment]:

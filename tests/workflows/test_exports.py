@@ -339,3 +339,12 @@ def test_times_without_a_zone_are_no_question(cast: Cast) -> None:
     assert exported(bob, cast.production, _fraud(filter="time > '2026-01-01'"))["time"].to_pylist() == [
         datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC)
     ]
+
+
+def test_a_time_that_no_row_can_have_is_as_good_as_the_first_or_the_last(cast: Cast) -> None:
+    bob = cast.actor(cast.bob)
+    log(bob, cast.production, spans_of(*"abc"))
+    first, last = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
+
+    for start, end in ((first, START + timedelta(seconds=2)), (START + timedelta(seconds=1), last)):
+        assert len(_ids(exported(bob, cast.production, asked(start=start, end=end)))) == 2
