@@ -17,15 +17,14 @@ from apikeys.workflows.tables import Reading
 from apikeys.workflows.uses import Workflow
 
 # As they are numbered on the wire.
-_KINDS = (DatasetKind.UNKNOWN, DatasetKind.GENERATIVE, DatasetKind.INFERENCES)
+_KINDS = dict(enumerate((DatasetKind.UNKNOWN, DatasetKind.GENERATIVE, DatasetKind.INFERENCES)))
 
 
 def create(visitor: Visitor, asked: Any) -> Callable[[Stream], Any]:
     """Refuse, or return what makes a dataset of a stream."""
     space = visitor.space(asked.space_id)
     name = datasets.may_create_dataset(visitor.actor, space, asked.dataset_name)
-    # An unknown number is what a later client would send.
-    kind = _KINDS[asked.dataset_type] if asked.dataset_type < len(_KINDS) else DatasetKind.UNKNOWN
+    kind = _KINDS.get(asked.dataset_type, DatasetKind.UNKNOWN)  # a number of its own is what a later client would send
 
     def keep(stream: Stream) -> Any:
         version = datasets.create_dataset(

@@ -15,7 +15,6 @@ from apikeys.workflows.grpc.commands import answers
 from apikeys.workflows.grpc.datasets import find as find_dataset
 from apikeys.workflows.grpc.threshold import Visitor
 from apikeys.workflows.models import Dataset, Experiment
-from apikeys.workflows.runs import with_both_names
 from apikeys.workflows.streams import Stream
 from apikeys.workflows.tables import Reading
 from apikeys.workflows.uses import Workflow
@@ -68,8 +67,7 @@ def read(visitor: Visitor, asked: Any) -> Reading:
     experiment = _find(visitor, space, asked.experiment_id, asked.experiment_name, asked.dataset_name)
     reading = runs.download(visitor.actor, experiment)
     visitor.note(Workflow.EXPERIMENT_READ, space)
-    named = with_both_names(Stream(reading.schema, reading.batches))
-    return Reading(named.schema, reading.rows, named.batches)
+    return reading
 
 
 def delete(visitor: Visitor, asked: Any) -> Any:

@@ -15,7 +15,9 @@ from apikeys.workflows.streams import Stream
 from apikeys.workflows.uses import Workflow
 
 # As they are numbered in the command.
-_ENVIRONMENTS = (None, Environment.TRAINING, Environment.VALIDATION, Environment.PRODUCTION, Environment.TRACING)
+_ENVIRONMENTS = dict(
+    enumerate((Environment.TRAINING, Environment.VALIDATION, Environment.PRODUCTION, Environment.TRACING), start=1)
+)
 
 
 def prepare(visitor: Visitor, asked: Any) -> Export:
@@ -35,7 +37,7 @@ def read(visitor: Visitor, asked: Any) -> Stream:
 def _prepared(visitor: Visitor, space: Space, asked: Any) -> Export:
     if asked.HasField("similarity_search_params"):
         raise NotAllowed("Similarity search is left out here. Export the embeddings, and search in them.")
-    environment = _ENVIRONMENTS[asked.environment] if asked.environment < len(_ENVIRONMENTS) else None
+    environment = _ENVIRONMENTS.get(asked.environment)
     if environment is None:
         raise Invalid("Name the environment: TRAINING, VALIDATION, PRODUCTION or TRACING.", field="environment")
     query = ExportQuery(

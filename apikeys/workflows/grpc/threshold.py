@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from accounts.actors import Actor, Door, Operation
@@ -16,7 +15,6 @@ from apikeys.workflows import callers
 from apikeys.workflows.callers import Caller
 from apikeys.workflows.grpc.headers import read_headers
 from apikeys.workflows.grpc.server import Call
-from apikeys.workflows.grpc.statuses import logger
 from apikeys.workflows.uses import Workflow
 
 _KEPT_OF_COMMAND = 4_000
@@ -35,11 +33,8 @@ class Visitor:
         return self.caller.actor
 
     def note(self, workflow: Workflow, space: Space | None) -> None:
-        """Count that a workflow was used; what was done stays done where that cannot be."""
-        try:
-            self.caller.note(workflow, space)
-        except (DatabaseError, InterfaceError):
-            logger.exception("A use of %s could not be counted", workflow)
+        """Count that a workflow was used."""
+        self.caller.note(workflow, space)
 
     def space(self, wire_id: str) -> Space:
         """Return the space that a command names: for every command the same refusal where it is not to be seen.
