@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
 from accounts.actors import Actor
 from accounts.models import Space
+
+logger = logging.getLogger("apikeys.workflows.uses")
 
 _LONGEST_CLIENT = 120
 # Rows per key. Clients name themselves as they like: whoever has a key could fill the table with names.
@@ -56,18 +59,23 @@ def note(actor: Actor, workflow: Workflow, *, client: str, space: Space | None, 
     """Count that the actor's key was used for a workflow, after it was done. ``client`` is what the caller says.
 
     A key with very many clients has those noted that came first.
+
+    What was done stays done where that cannot be counted: whoever heard of a failure would do it once more.
     """
     if actor.key_id is None:
         return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _UPSERT,
-            {
-                "key": actor.key_id,
-                "workflow": workflow.value,
-                "client": client[:_LONGEST_CLIENT],
-                "space": space.pk if space else None,
-                "at": at,
-                "most": _MOST,
-            },
-        )
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                _UPSERT,
+                {
+                    "key": actor.key_id,
+                    "workflow": workflow.value,
+                    "client": client[:_LONGEST_CLIENT],
+                    "space": space.pk if space else None,
+                    "at": at,
+                    "most": _MOST,
+                },
+            )
+    except (DatabaseError, InterfaceError):
+        logger.exception("A use of %s could not be counted.", workflow)
