@@ -93,6 +93,8 @@ def open_experiment(
             if found.table is not None:
                 raise _taken(dataset, name)
             return found
+        if project is not None:  # it may have gone meanwhile
+            project = Project.objects.select_for_update(no_key=True).filter(pk=project.pk).first()
         return _create(actor, dataset, version, name=name, project=project, table=None, at=at)
 
 

@@ -48,7 +48,9 @@ def merge_small(*, at: datetime) -> int:
     merged = 0
     for group in crowded:
         alike = {name: group[name] for name in _SAME}
-        rows = small.filter(project=group["project"], **alike).select_related("table", "project__space")
+        rows = small.filter(project=group["project"], **alike).select_related(
+            "table", "project__space__organization__account"
+        )
         with _whatever_happens("Small tables of project %s could not be put together", group["project"]):
             merged += _merge(list(rows.order_by("pk")[:_MOST]), at=at)
     return merged
@@ -114,7 +116,8 @@ def _merge(segments: Sequence[Segment], *, at: datetime) -> int:
     project = segments[0].project
     schema = unified(tables.read(segment.table).schema for segment in segments)
     with tables.drafted(Stream(schema, _rows(segments, schema))) as draft, transaction.atomic():
-        locked = Segment.objects.select_for_update(of=("self",)).filter(pk__in=[one.pk for one in segments])
+        rows = Segment.objects.filter(pk__in=[one.pk for one in segments]).order_by("pk")
+        locked = rows.select_for_update(of=("self",))
         if len(locked) < len(segments):
             return 0  # some were deleted meanwhile, and must not come back
         table = draft.keep(_upkeep(project.space.organization.account), project.space, at=at)
