@@ -66,6 +66,8 @@ class Uses:
         self._counted: dict[int, list[Any]] = {}
         self._written_at = float("-inf")
         self._dropped = 0
+        # Between finding a count and adding to it, it could be taken away and written: the use would be lost.
+        self._counting = threading.Lock()
         self._writing = threading.Lock()
         self._wake = threading.Event()
         self._ended = False
@@ -77,25 +79,24 @@ class Uses:
         """
         # What every request pays: by number, and with as few looks as it takes.
         now = _clock()
-        use = self._counted.get(key_id)
-        if use is None:
-            self._begin(key_id, now, who(request))
-            return
-        use[0] += 1
-        use[2] = now
-        if now >= use[5]:
-            use[3], use[4] = who(request)
-            use[5] = now + 1.0
+        with self._counting:
+            use = self._counted.get(key_id)
+            if use is not None and now < use[5]:
+                use[0] += 1
+                use[2] = now
+                return
+        self.note_at(key_id, who(request), now)
 
     def note_at(self, key_id: int, who: tuple[str | None, str], moment: float) -> None:
         """Count a use at a moment in seconds since 1970."""
-        use = self._counted.get(key_id)
-        if use is None:
-            self._begin(key_id, moment, who)
-            return
-        use[_TIMES] += 1
-        use[_LAST] = moment
-        use[_IP:] = [*who, moment + 1.0]
+        with self._counting:
+            use = self._counted.get(key_id)
+            if use is None:
+                self._begin(key_id, moment, who)
+                return
+            use[_TIMES] += 1
+            use[_LAST] = moment
+            use[_IP:] = [*who, moment + 1.0]
 
     @property
     def due(self) -> bool:
@@ -105,21 +106,18 @@ class Uses:
     def flush(self) -> int:
         """Write what was counted, in one statement; return for how many keys. What cannot be written is kept."""
         with self._writing:
-            counted, self._counted = self._counted, {}
+            with self._counting:
+                counted, self._counted = self._counted, {}
             self._written_at = time.monotonic()
             if not counted:
                 return 0
-            rows = [(key_id, *use) for key_id, use in sorted(counted.items())]
             try:
-                _write(rows)
+                _write([(key_id, *use) for key_id, use in sorted(counted.items())])
             except (DatabaseError, InterfaceError):
-                self._take_back(list(counted.items()))
+                with self._counting:
+                    self._take_back(counted)
                 raise
-            # Whoever was just counting when we took it away has done so by now, and is not in what was written.
-            written = {row[0]: row[1 + _TIMES] for row in rows}
-            since = ((key_id, _more(use, written.get(key_id, 0))) for key_id, use in list(counted.items()))
-            self._take_back([(key_id, use) for key_id, use in since if use[_TIMES]])
-            return len(rows)
+            return len(counted)
 
     def try_to_flush(self) -> None:
         """Write what was counted, or say in the log that it had to be kept."""
@@ -162,8 +160,8 @@ class Uses:
         if known == MOST_KEYS // 2:
             self._wake.set()
 
-    def _take_back(self, counted: list[tuple[int, list[Any]]]) -> None:
-        for key_id, before in counted:
+    def _take_back(self, counted: dict[int, list[Any]]) -> None:
+        for key_id, before in counted.items():
             since = self._counted.get(key_id)
             if since is not None:
                 since[_TIMES] += before[_TIMES]
@@ -183,10 +181,6 @@ def note_use(key_id: int, *, ip: str | None, client: str, at: datetime) -> None:
     uses.note_at(key_id, (ip, client), at.timestamp())
     if uses.due and not uses.has_writer:
         afterwards(uses.try_to_flush)
-
-
-def _more(use: list[Any], written: int) -> list[Any]:
-    return [use[_TIMES] - written, *use[1:]]
 
 
 def _write(rows: list[tuple[Any, ...]]) -> None:

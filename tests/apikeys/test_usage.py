@@ -198,6 +198,40 @@ def test_nothing_is_lost_between_counting_and_writing() -> None:
     assert KeyUse.objects.get().uses == 50_000
 
 
+class Interrupted(int):
+    """The number of a key. Whoever looks it up stands still while something else is done, or tried."""
+
+    meanwhile: Callable[[], None]
+
+    def __hash__(self) -> int:
+        self.meanwhile()
+        return super().__hash__()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_use_that_is_just_counted_while_others_are_written_is_not_lost() -> None:
+    cast = assemble()
+    key, uses = user_key(cast.bob, cast.account).key, Uses()
+
+    def write() -> None:
+        uses.flush()
+        connection.close()
+
+    def try_to_write() -> None:
+        writing.start()
+        writing.join(timeout=0.5)
+
+    writing, interrupted = threading.Thread(target=write), Interrupted(key.pk)
+    interrupted.meanwhile = try_to_write
+
+    uses.note(key.pk, _nobody, None)
+    uses.note(interrupted, _nobody, None)
+    writing.join(timeout=30)
+    uses.flush()
+
+    assert KeyUse.objects.get().uses == 2
+
+
 # Real processes
 
 # In a process that was forked, as an application server does: such a one ends without all that usually comes at an end.
