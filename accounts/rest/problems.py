@@ -96,6 +96,7 @@ KINDS: tuple[ProblemKind, ...] = (
             ),
             ("developer_access_off", "You have no developer access, so you cannot create or refresh keys."),
             ("developer_access_locked", "The account's developer access lock is on: user keys cannot call the API."),
+            ("https_required", "An API key came over a connection that others can read. Refresh that key; use HTTPS."),
         ),
     ),
     ProblemKind(
