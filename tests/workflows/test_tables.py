@@ -272,7 +272,7 @@ def test_the_files_of_a_space_go_with_it(
 def test_sweeping_takes_only_what_no_row_leads_to_and_nobody_writes(cast: Cast, tables_folder: Path) -> None:
     kept = stored(cast, stream_of(pa.table({"n": [1]})))
     orphan = tables_folder / "ab" / ("ab" + "0" * 30 + ".parquet")
-    orphan.parent.mkdir()
+    orphan.parent.mkdir(exist_ok=True)  # where the other one may lie
     orphan.write_bytes(b"left over")
 
     with tables.drafted(stream_of(pa.table({"n": [2]}))) as draft:
