@@ -21,7 +21,7 @@ from apikeys.workflows import tables
 from apikeys.workflows.leaving import hold
 from apikeys.workflows.models import Dataset, DatasetKind, DatasetVersion, Experiment, Table
 from apikeys.workflows.streams import Stream
-from apikeys.workflows.writing import after, writing
+from apikeys.workflows.writing import after, hold_space, writing
 
 M = TypeVar("M", bound=Model)
 
@@ -133,6 +133,7 @@ def create_dataset(
     name = may_create_dataset(actor, space, name)
     with tables.drafted(stream) as draft, writing(actor, Tag.DATASET_CREATED):
         require(actor, Permission.DATASET_CREATE, space)
+        hold_space(space)
         dataset = Dataset(
             space=space,
             name=name,

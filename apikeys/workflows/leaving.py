@@ -16,14 +16,15 @@ from apikeys.workflows.models import Dataset, Experiment
 
 
 def on_scope_locking(*, scope: Organization | Space, **_: Any) -> None:
-    """Wait for uploads into a scope, and let no more begin to write, but of what is new."""
+    """Wait for uploads into a scope, and let no more begin to write."""
     spaces = scope.spaces.all() if isinstance(scope, Organization) else Space.objects.filter(pk=scope.pk)
     hold(bound_only_at(scope).filter(revoked_at__isnull=True))
     hold(Dataset.objects.filter(space__in=spaces))
     hold(Experiment.objects.filter(dataset__space__in=spaces))
     hold(Project.objects.filter(space__in=spaces))
+    hold(spaces)  # whatever is new has been put into them by now, or finds them gone
 
 
-def hold(rows: QuerySet[Any]) -> None:
-    """Lock rows in the order of their numbers; whoever only refers to one need not wait."""
-    list(rows.order_by("pk").select_for_update(no_key=True, of=("self",)).values_list("pk"))
+def hold(rows: QuerySet[Any]) -> list[Any]:
+    """Lock rows in the order of their numbers, and return these; whoever only refers to one need not wait."""
+    return list(rows.order_by("pk").select_for_update(no_key=True, of=("self",)).values_list("pk", flat=True))

@@ -15,10 +15,12 @@ from django.utils import timezone
 
 from accounts.actors import Actor
 from accounts.audit import Tag, record_refusal
-from accounts.errors import DomainError
+from accounts.errors import DomainError, NotFound
+from accounts.models import Space
 from accounts.verbs import lock_account, within
 from apikeys.models import ApiKey
 from apikeys.verification import require_still_open
+from apikeys.workflows.leaving import hold
 
 
 @contextlib.contextmanager
@@ -40,6 +42,16 @@ def writing(actor: Actor, tag: Tag, *, alone: bool = False) -> Iterator[None]:
         if refusal.recorded and not refusal.noted:
             record_refusal(actor, tag, refusal)
         raise
+
+
+def hold_space(space: Space) -> None:
+    """Let nobody delete a space until the end of the transaction, since something new is put into it.
+
+    Raises:
+        NotFound: it was deleted meanwhile.
+    """
+    if not hold(Space.objects.filter(pk=space.pk)):
+        raise NotFound("The space was deleted meanwhile.")
 
 
 def after(previous: datetime, at: datetime) -> datetime:

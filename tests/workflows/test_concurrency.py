@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.errors import NotFound
-from accounts.models import AuditEvent, Project
+from accounts.models import AuditEvent, Project, Space
 from accounts.tenancy import delete_organization, delete_space
 from apikeys.models import ApiKey
 from apikeys.workflows import datasets, experiments, projects
@@ -143,3 +143,30 @@ def test_an_upload_behind_the_deletion_of_its_project_keeps_nothing() -> None:
 
     assert isinstance(upload.finish(), NotFound)
     assert (Project.objects.count(), Segment.objects.count(), Table.objects.count()) == (0, 0, 0)
+
+
+def test_a_new_dataset_behind_the_deletion_of_its_space_is_refused() -> None:
+    cast = assemble()
+    as_it_was = Space.objects.select_related("organization").get(pk=cast.production.pk)
+    creation = Aside(lambda: _begun(replace(cast, production=as_it_was)))
+
+    with transaction.atomic():
+        delete_space(cast.actor(cast.alice), cast.production, at=timezone.now())
+        creation.start()
+        wait_until_somebody_waits_for_a_lock()
+
+    assert isinstance(creation.finish(), NotFound)
+    assert (Dataset.objects.count(), Table.objects.count()) == (0, 0)
+
+
+def test_a_space_that_goes_waits_for_a_new_dataset_and_takes_it_along() -> None:
+    cast = assemble()
+    deletion = Aside(lambda: delete_space(cast.actor(cast.alice), cast.production, at=timezone.now()))
+
+    with transaction.atomic():
+        _begun(cast)
+        deletion.start()
+        wait_until_somebody_waits_for_a_lock()
+
+    assert deletion.finish() is None
+    assert (Dataset.objects.count(), Table.objects.count()) == (0, 0)
