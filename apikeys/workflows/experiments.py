@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
@@ -21,27 +22,27 @@ from apikeys.workflows import tables
 from apikeys.workflows.datasets import find_version, lock_dataset, of_name
 from apikeys.workflows.models import Dataset, DatasetVersion, Experiment, Table
 from apikeys.workflows.streams import Stream
-from apikeys.workflows.writing import after, writing
+from apikeys.workflows.writing import after, hold_space, writing
 
 
 def experiments_seen_by(actor: Actor) -> QuerySet[Experiment]:
     """Return the experiments that the actor may read, in the account acted in."""
-    rows = Experiment.objects.filter(dataset__space__organization__account=actor.require_account())
+    rows = Experiment.objects.filter(space__organization__account=actor.require_account())
     if actor.is_operator:
         return rows
     if actor.user is None:
         return rows.none()
-    return rows.filter(dataset__space__in=permitted(actor.user, Permission.EXPERIMENT_READ, Space))
+    return rows.filter(space__in=permitted(actor.user, Permission.EXPERIMENT_READ, Space))
 
 
 def list_experiments(actor: Actor, space: Space) -> QuerySet[Experiment]:
-    """Return the experiments on a space's datasets.
+    """Return a space's experiments, on its datasets and without one.
 
     Raises:
         NotFound, Forbidden: they are not the actor's to read.
     """
     require(actor, Permission.EXPERIMENT_READ, space)
-    return Experiment.objects.filter(dataset__space=space)
+    return Experiment.objects.filter(space=space)
 
 
 def get_experiment(actor: Actor, number: int) -> Experiment:
@@ -95,7 +96,7 @@ def open_experiment(
             return found
         if project is not None:  # it may have gone meanwhile
             project = Project.objects.select_for_update(no_key=True).filter(pk=project.pk).first()
-        return _create(actor, dataset, version, name=name, project=project, table=None, at=at)
+        return _create(actor, dataset, name=name, version=version, project=project, at=at)
 
 
 def post_runs(actor: Actor, experiment: Experiment, *, stream: Stream, at: datetime) -> Experiment:
@@ -110,13 +111,13 @@ def post_runs(actor: Actor, experiment: Experiment, *, stream: Stream, at: datet
     with tables.drafted(stream) as draft, writing(actor, Tag.EXPERIMENT_CHANGED):
         experiment = lock_experiment(experiment)
         may_post_runs(actor, experiment)
-        _fill(actor, experiment, draft.keep(actor, experiment.dataset.space, at=at), at=at)
+        _fill(actor, experiment, draft.keep(actor, experiment.space, at=at), at=at)
         record(
             actor,
             Tag.EXPERIMENT_CHANGED,
             experiment,
             at=at,
-            dataset=experiment.dataset.name,
+            **where_told(experiment),
             rows=draft.rows,
             bytes=draft.bytes,
         )
@@ -129,29 +130,31 @@ def may_post_runs(actor: Actor, experiment: Experiment) -> None:
     Raises:
         NotFound, Forbidden, Conflict: as ``post_runs``.
     """
-    require(actor, Permission.EXPERIMENT_CREATE, experiment.dataset.space)
+    require(actor, Permission.EXPERIMENT_CREATE, experiment.space)
     if experiment.table_id is not None:
-        raise _taken(experiment.dataset, experiment.name)
+        raise _taken(experiment.dataset or experiment.space, experiment.name)
 
 
-def create_experiment(
-    actor: Actor, dataset: Dataset, *, name: str, stream: Stream, at: datetime, version: DatasetVersion | None = None
-) -> Experiment:
-    """Make an experiment with its runs, in one go.
+def create_experiment(actor: Actor, on: Dataset | Space, *, name: str, stream: Stream, at: datetime) -> Experiment:
+    """Make an experiment with its runs, in one go: on a dataset's latest version, or in a space without any dataset.
 
     Raises:
         NotFound, Forbidden, Conflict, Invalid, StorageFailed: as ``open_experiment`` and ``post_runs``.
     """
-    require(actor, Permission.EXPERIMENT_CREATE, dataset.space)
+    space = space_of(on)
+    require(actor, Permission.EXPERIMENT_CREATE, space)
     name = clean_name(name)
-    version = version or find_version(actor, dataset)
-    if Experiment.objects.filter(dataset=dataset, name=name).exists():
-        raise _taken(dataset, name)
+    version = find_version(actor, on) if isinstance(on, Dataset) else None
+    if _named(on, name).exists():
+        raise _taken(on, name)
     with tables.drafted(stream) as draft, writing(actor, Tag.EXPERIMENT_CREATED):
-        require(actor, Permission.EXPERIMENT_CREATE, dataset.space)
-        dataset = lock_dataset(dataset)
-        table = draft.keep(actor, dataset.space, at=at)
-        return _create(actor, dataset, version, name=name, project=None, table=table, at=at)
+        require(actor, Permission.EXPERIMENT_CREATE, space)
+        if isinstance(on, Dataset):
+            on = lock_dataset(on)
+        else:
+            hold_space(on)
+        table = draft.keep(actor, space, at=at)
+        return _create(actor, on, name=name, version=version, table=table, at=at)
 
 
 def read_runs(actor: Actor, experiment: Experiment) -> tables.Reading:
@@ -161,7 +164,7 @@ def read_runs(actor: Actor, experiment: Experiment) -> tables.Reading:
         NotFound, Forbidden: they are not the actor's to read, or there are none yet.
         StorageFailed: they cannot be read at the moment.
     """
-    require(actor, Permission.EXPERIMENT_RUN_READ, experiment.dataset.space)
+    require(actor, Permission.EXPERIMENT_RUN_READ, experiment.space)
     if experiment.table is None:
         raise NotFound(f"“{experiment}” has no runs yet.")
     return tables.read(experiment.table)
@@ -180,9 +183,9 @@ def delete_experiment(actor: Actor, experiment: Experiment, *, at: datetime) -> 
     Raises:
         NotFound, Forbidden: it is not the actor's to see, or to delete; or it was deleted meanwhile.
     """
-    require(actor, Permission.EXPERIMENT_DELETE, experiment.dataset.space)
+    require(actor, Permission.EXPERIMENT_DELETE, experiment.space)
     experiment = lock_experiment(experiment)
-    record(actor, Tag.EXPERIMENT_DELETED, experiment, at=at, dataset=experiment.dataset.name)
+    record(actor, Tag.EXPERIMENT_DELETED, experiment, at=at, **where_told(experiment))
     table = experiment.table
     experiment.delete()
     if table is not None:
@@ -210,6 +213,16 @@ def replace_runs(actor: Actor, experiment: Experiment, table: Table, *, at: date
         before.delete()
 
 
+def space_of(on: Dataset | Space) -> Space:
+    """Return the space of an experiment on a dataset, or on none."""
+    return on if isinstance(on, Space) else on.space
+
+
+def where_told(experiment: Experiment) -> dict[str, Any]:
+    """Say in an event where an experiment is: on which dataset, or in which space."""
+    return {"space": str(experiment.space)} if experiment.dataset is None else {"dataset": experiment.dataset.name}
+
+
 def _fill(actor: Actor, experiment: Experiment, table: Table, *, at: datetime) -> None:
     experiment.table = table
     experiment.updated_at = after(experiment.updated_at, at)
@@ -219,15 +232,17 @@ def _fill(actor: Actor, experiment: Experiment, table: Table, *, at: datetime) -
 
 def _create(
     actor: Actor,
-    dataset: Dataset,
-    version: DatasetVersion,
+    on: Dataset | Space,
     *,
     name: str,
-    project: Project | None,
-    table: Table | None,
+    version: DatasetVersion | None,
+    project: Project | None = None,
+    table: Table | None = None,
     at: datetime,
 ) -> Experiment:
+    dataset = on if isinstance(on, Dataset) else None
     experiment = Experiment(
+        space=space_of(on),
         dataset=dataset,
         version=version,
         name=name,
@@ -241,14 +256,20 @@ def _create(
         with transaction.atomic():
             experiment.save(force_insert=True)
     except IntegrityError as error:
-        raise _taken(dataset, name) from error
-    record(actor, Tag.EXPERIMENT_CREATED, experiment, at=at, dataset=dataset.name, rows=table.rows if table else 0)
+        raise _taken(on, name) from error
+    told = where_told(experiment)
+    record(actor, Tag.EXPERIMENT_CREATED, experiment, at=at, **told, rows=table.rows if table else 0)
     return experiment
 
 
+def _named(on: Dataset | Space, name: str) -> QuerySet[Experiment]:
+    where = {"dataset": on} if isinstance(on, Dataset) else {"dataset": None, "space": on}
+    return Experiment.objects.filter(**where, name=name)
+
+
 def _whole(rows: QuerySet[Experiment]) -> QuerySet[Experiment]:
-    return rows.select_related("dataset__space__organization", "table", "project", "version")
+    return rows.select_related("space__organization", "dataset", "table", "project", "version")
 
 
-def _taken(dataset: Dataset, name: str) -> Conflict:
-    return Conflict(f"“{dataset}” already has an experiment “{name}”.", field="name")
+def _taken(on: Dataset | Space, name: str) -> Conflict:
+    return Conflict(f"“{on}” already has an experiment “{name}”.", field="name")

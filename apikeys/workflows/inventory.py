@@ -24,7 +24,7 @@ M = TypeVar("M", Dataset, DatasetVersion, Experiment, Prompt)
 _READ: dict[type[Dataset | DatasetVersion | Experiment | Prompt], tuple[Permission, str]] = {
     Dataset: (Permission.DATASET_READ, "space"),
     DatasetVersion: (Permission.DATASET_READ, "dataset__space"),
-    Experiment: (Permission.EXPERIMENT_READ, "dataset__space"),
+    Experiment: (Permission.EXPERIMENT_READ, "space"),
     Prompt: (Permission.PROMPT_READ, "space"),
 }
 
@@ -86,10 +86,8 @@ def datasets_in(actor: Actor, space: Space) -> QuerySet[Dataset]:
 
 
 def experiments_in(actor: Actor, space: Space) -> QuerySet[Experiment]:
-    """Return the experiments on a space's datasets, with their tables."""
-    return (
-        known(actor, Experiment).filter(dataset__space=space).select_related("dataset", "version", "table", "project")
-    )
+    """Return a space's experiments, with their tables."""
+    return known(actor, Experiment).filter(space=space).select_related("dataset", "version", "table", "project")
 
 
 def _number(own: QuerySet[Any, Any], of: Aggregate) -> Coalesce:

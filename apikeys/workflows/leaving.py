@@ -20,7 +20,7 @@ def on_scope_locking(*, scope: Organization | Space, **_: Any) -> None:
     spaces = scope.spaces.all() if isinstance(scope, Organization) else Space.objects.filter(pk=scope.pk)
     hold(bound_only_at(scope).filter(revoked_at__isnull=True))
     hold(Dataset.objects.filter(space__in=spaces))
-    hold(Experiment.objects.filter(dataset__space__in=spaces))
+    hold(Experiment.objects.filter(space__in=spaces))
     hold(Project.objects.filter(space__in=spaces))
     hold(spaces)  # whatever is new has been put into them by now, or finds them gone
 

@@ -102,10 +102,13 @@ class DatasetVersion(models.Model):
 
 
 class Experiment(models.Model):
-    """What a task made of a dataset's examples. Begun by name, it has no table until its runs are posted."""
+    """What a task made, of a dataset's examples as a rule. Begun by name, it has no table until its runs are posted."""
 
-    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="experiments")
-    version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="experiments")
+    space = models.ForeignKey(Space, on_delete=models.CASCADE, related_name="experiments")
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, null=True, blank=True, related_name="experiments")
+    version = models.ForeignKey(
+        DatasetVersion, on_delete=models.CASCADE, null=True, blank=True, related_name="experiments"
+    )
     name = models.CharField(max_length=255)
     table = models.OneToOneField(Table, on_delete=models.RESTRICT, null=True, blank=True, related_name="experiment")
     project = models.ForeignKey(
@@ -122,7 +125,19 @@ class Experiment(models.Model):
 
     class Meta:
         verbose_name = _("experiment")
-        constraints = (models.UniqueConstraint(fields=["dataset", "name"], name="experiment_name_unique_in_dataset"),)
+        constraints = (
+            models.UniqueConstraint(fields=["dataset", "name"], name="experiment_name_unique_in_dataset"),
+            models.UniqueConstraint(
+                fields=["space", "name"],
+                condition=Q(dataset__isnull=True),
+                name="experiment_name_unique_in_space_without_dataset",
+            ),
+            models.CheckConstraint(
+                name="experiment_has_a_dataset_with_a_version",
+                condition=Q(dataset=None, version=None) | Q(dataset__isnull=False, version__isnull=False),
+            ),
+        )
+        indexes = (models.Index(fields=["space", "-id"], name="experiment_by_space"),)
 
     def __str__(self) -> str:
         return self.name

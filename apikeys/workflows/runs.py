@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from accounts.actors import Actor
 from accounts.audit import Tag, record
-from accounts.errors import Invalid
+from accounts.errors import Invalid, NotAllowed
+from accounts.models import Space
 from accounts.permissions import require
 from accounts.vocabulary import Permission
 from apikeys.workflows import edits, experiments, rows, tables
@@ -51,17 +52,18 @@ class Edited:
     ids: tuple[str, ...]
 
 
-def create(actor: Actor, dataset: Dataset, *, name: str, runs: Sequence[Row], at: datetime) -> Experiment:
-    """Make an experiment on a dataset's latest version, with its runs.
+def create(actor: Actor, on: Dataset | Space, *, name: str, runs: Sequence[Row], at: datetime) -> Experiment:
+    """Make an experiment with its runs: on a dataset's latest version, or in a space without any dataset.
 
     Raises:
         Invalid: the name or a run is not what it should be.
+        NotAllowed: a run over a dataset is of no example.
         NotFound, Forbidden, Conflict, TooLarge, StorageFailed: as ``experiments.create_experiment``.
     """
-    require(actor, Permission.EXPERIMENT_CREATE, dataset.space)
-    stream = edits.of_rows(_numbered(runs, at=at))
+    require(actor, Permission.EXPERIMENT_CREATE, experiments.space_of(on))
+    stream = edits.of_rows(_numbered(runs, on if isinstance(on, Dataset) else None, at=at))
     require_room(None, stream, len(runs))
-    return experiments.create_experiment(actor, dataset, name=name, stream=stream, at=at)
+    return experiments.create_experiment(actor, on, name=name, stream=stream, at=at)
 
 
 def post(actor: Actor, experiment: Experiment, *, stream: Stream, at: datetime) -> Experiment:
@@ -95,7 +97,7 @@ def read(
         NotAllowed: the condition cannot be read.
         StorageFailed: they cannot be read at the moment.
     """
-    require(actor, Permission.EXPERIMENT_RUN_READ, experiment.dataset.space)
+    require(actor, Permission.EXPERIMENT_RUN_READ, experiment.space)
     after = rows.place_of(cursor)
     if experiment.table is None:
         return Slice([], None)
@@ -108,12 +110,12 @@ def append(actor: Actor, experiment: Experiment, *, runs: Sequence[Row], at: dat
 
     Raises:
         NotFound, Forbidden: it is not the actor's to see, or to add to.
-        Invalid, TooLarge: a run is not what it should be, or there are too many.
+        Invalid, NotAllowed, TooLarge: a run is not what it should be, or there are too many.
         Conflict: others change the same experiment all the time.
         StorageFailed: there is no room.
     """
-    require(actor, Permission.EXPERIMENT_UPDATE, experiment.dataset.space)
-    new = _numbered(runs, at=at)
+    require(actor, Permission.EXPERIMENT_UPDATE, experiment.space)
+    new = _numbered(runs, experiment.dataset, at=at)
 
     def edit(table: Table | None) -> Edit:
         ids = [str(row[ID]) for row in new]
@@ -132,7 +134,7 @@ def annotate(actor: Actor, experiment: Experiment, values: Mapping[str, Sequence
         NotFound, Forbidden, TooLarge, Conflict, StorageFailed: as ``append``.
     """
     needed = Permission.EXPERIMENT_RUN_ANNOTATE
-    require(actor, needed, experiment.dataset.space)
+    require(actor, needed, experiment.space)
     changes = annotated(values, actor, at=at)
 
     def edit(table: Table | None) -> Edit | None:
@@ -168,14 +170,18 @@ def _as_named(runs: Sequence[Row], names: Sequence[str]) -> Sequence[Row]:
     return [{RESULT if name == OUTPUT else name: value for name, value in run.items()} for run in runs]
 
 
-def _numbered(runs: Sequence[Row], *, at: datetime) -> list[dict[str, object]]:
+def _numbered(runs: Sequence[Row], dataset: Dataset | None, *, at: datetime) -> list[dict[str, object]]:
+    """Give runs their ids. Those over a dataset say of which example each was made; others may, and need not."""
     require_usable(runs, reserved=(ID, "annotations"), field="experiment_runs")
     for number, run in enumerate(runs):
         if not isinstance(run.get(OUTPUT), str):
             raise Invalid(f"Number {number} has no “output”: the text that came out.", field="experiment_runs")
+        if dataset is None and _EXAMPLE not in run:
+            continue
         if not isinstance(run.get(_EXAMPLE), str) or not run[_EXAMPLE]:
-            raise Invalid(
-                f"Number {number} has no “example_id”: which example it was made of.", field="experiment_runs"
+            raise NotAllowed(
+                f"Number {number} has no “example_id”: which example of the dataset it was made of.",
+                field="experiment_runs",
             )
     return [{ID: new, **run} for new, run in zip(new_ids(len(runs), at=at), runs, strict=True)]
 
@@ -199,13 +205,13 @@ def _in_place(
             return Edited(experiment, ())
         require_room(before, edited.stream, edited.added)
         with tables.drafted(edited.stream) as draft, writing(actor, tag):
-            require(actor, needed, experiment.dataset.space)
+            require(actor, needed, experiment.space)
             experiment = experiments.lock_experiment(experiment)
             if experiment.table_id != (before.pk if before is not None else None):
                 continue
-            table = draft.keep(actor, experiment.dataset.space, at=at)
+            table = draft.keep(actor, experiment.space, at=at)
             experiments.replace_runs(actor, experiment, table, at=at)
             told: dict[str, Any] = {word: len(edited.ids)}
-            record(actor, tag, experiment, at=at, dataset=experiment.dataset.name, **told)
+            record(actor, tag, experiment, at=at, **experiments.where_told(experiment), **told)
             return Edited(experiment, tuple(edited.ids))
     raise others_were_faster()

@@ -95,7 +95,7 @@ def _experiment(row: Experiment, *, named: bool) -> Line:
     return Line(
         name=row.name,
         kind="",
-        pieces=row.dataset.name if named else "",
+        pieces=row.dataset.name if named and row.dataset else "",
         rows=row.table.rows if row.table else None,
         bytes=row.table.bytes if row.table else None,
         written_at=row.updated_at,

@@ -224,6 +224,14 @@ def test_experiments_run_elsewhere_come_back_equal(steps: Steps, many: bool) -> 
     assert back["rows"] == (1001 if many else 3)
 
 
+def test_an_experiment_needs_no_dataset(steps: Steps) -> None:
+    made = steps.ok("experiments_create", name="e", space="production")
+
+    assert (made["dataset"], made["version"]) == (None, None)
+    assert steps.ok("expect_runs", name="e", experiment=made["id"])["rows"] == 3
+    assert steps.ok("experiments_get", experiment="e", space="production")["id"] == made["id"]
+
+
 def test_experiments_are_listed_looked_up_extended_annotated_and_deleted(steps: Steps) -> None:
     made = steps.ok("datasets_create", name="d")["id"]
     examples = steps.ok("expect_records", dataset=made)["ids"]
@@ -310,7 +318,7 @@ def test_the_vendors_package_for_traces_sends_them(steps: Steps) -> None:
 
 
 @pytest.fixture
-def attempts(steps: Steps) -> list[Attempt]:
+def attempts(steps: Steps, cast: Cast) -> list[Attempt]:
     """What is there to be attempted upon, and every workflow once, by how a refusal of it is seen."""
     steps.logged("ml_log", model="m", recipe="predictions", environment="PRODUCTION")
     steps.logged("spans_log", project="p")
@@ -356,6 +364,7 @@ def attempts(steps: Steps) -> list[Attempt]:
         Attempt("experiments_run", Way.WRAPPED, {"name": "new", "dataset": dataset}, looks=Way.REST),
         Attempt("experiments_run", Way.REST, {"name": "new", "dataset": dataset, "force_http": True}),
         Attempt("experiments_create", Way.REST, {"name": "new", "examples": examples, "dataset": dataset}),
+        Attempt("experiments_create", Way.REST, {"name": "new", "space": encode_id("Space", cast.production.pk)}),
         Attempt(
             "experiments_create",
             Way.WRAPPED,

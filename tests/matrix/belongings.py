@@ -61,13 +61,13 @@ def example_id(scene: Scene) -> str:
 
 def experiment(scene: Scene) -> Experiment:
     """Return the experiment."""
-    rows = Experiment.objects.select_related("dataset__space__organization", "table")
+    rows = Experiment.objects.select_related("space__organization", "dataset__space", "table")
     return rows.get(dataset=dataset(scene), name="small-model")
 
 
 def begun(scene: Scene) -> Experiment:
     """Return another one, which waits for its runs."""
-    rows = Experiment.objects.select_related("dataset__space__organization", "table")
+    rows = Experiment.objects.select_related("space__organization", "dataset__space", "table")
     return rows.get(dataset=dataset(scene), name="begun")
 
 

@@ -176,6 +176,7 @@ Experiments
   begin an experiment                                 | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
   post the runs of an experiment                      | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
   create an experiment                                | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
+  create an experiment without a dataset              | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
   delete an experiment                                | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k
   read runs                                           | Y  .  .  .  | Y  Y  Y  Y  | Y  Y  Y  Y  | Y  Y  | Y  .  Y  k
   add runs                                            | Y  .  .  .  | Y  Y  n  n  | Y  Y  n  n  | n  n  | Y  .  Y  k

@@ -48,7 +48,7 @@ _OURS: Mapping[type[Model], Of[Q]] = {
     Table: lambda scene: Q(space__organization__account=scene.account),
     Dataset: lambda scene: Q(space__organization__account=scene.account),
     DatasetVersion: lambda scene: Q(dataset__space__organization__account=scene.account),
-    Experiment: lambda scene: Q(dataset__space__organization__account=scene.account),
+    Experiment: lambda scene: Q(space__organization__account=scene.account),
     Role: lambda scene: Q(account=scene.account) | Q(account=None),
     AccountBinding: lambda scene: Q(content_object=scene.account),
     OrganizationBinding: lambda scene: Q(content_object__account=scene.account),

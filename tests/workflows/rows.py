@@ -55,7 +55,7 @@ def experiment(of: Dataset, name: str, *, posted: bool = True, rows: int = 3, **
     version = of.versions.order_by("-number")[0]
     own = table(of.space, rows=rows) if posted else None
     return Experiment.objects.create(
-        dataset=of, version=version, name=name, table=own, **{"last_writer": WRITER} | fields
+        space=of.space, dataset=of, version=version, name=name, table=own, **{"last_writer": WRITER} | fields
     )
 
 

@@ -40,6 +40,7 @@ def _begun(cast: Cast) -> Experiment:
 def _uploads(cast: Cast) -> dict[str, Callable[[Callable[[], None]], None]]:
     """Return uploads that hold what they add to, and let others come before they are done."""
     bob, at, begun = cast.actor(cast.bob), timezone.now(), _begun(cast)
+    dataset = Dataset.objects.select_related("space__organization").get()
     log(bob, cast.production, spans_of("a"))
     key = service_key(cast.bob, cast.production).key
     bot = replace(cast.actor(key.owner), key_id=key.pk, secret_id=key.secrets.get().pk)
@@ -52,7 +53,7 @@ def _uploads(cast: Cast) -> dict[str, Callable[[Callable[[], None]], None]]:
     upload: dict[str, Callable[[], object]] = {
         "spans": lambda: log(bob, cast.production, spans_of("b")),
         "runs": lambda: experiments.post_runs(bob, begun, stream=stream_of(ROWS), at=at),
-        "version": lambda: datasets.add_version(bob, begun.dataset, stream=stream_of(ROWS), at=at),
+        "version": lambda: datasets.add_version(bob, dataset, stream=stream_of(ROWS), at=at),
         "key": lambda: log(bot, cast.production, spans_of("b")),
     }
 

@@ -94,6 +94,36 @@ def test_runs_come_back_as_they_were(api: Api, dataset: str) -> None:
     assert api(api.cast.bob, "GET", f"/v2/experiments/{made['id']}") == (200, made)
 
 
+def test_an_experiment_needs_no_dataset(api: Api, dataset: str) -> None:
+    cast, space = api.cast, encode_id("Space", api.cast.production.pk)
+    runs = [{"output": "4", "model": "small"}, {"output": "5", "example_id": "elsewhere"}]
+    body = {"name": "e", "space_id": space, "experiment_runs": runs}
+
+    status, made = api(cast.bob, "POST", "/v2/experiments", body)
+
+    assert (status, made["space_id"]) == (201, space)
+    assert (made["dataset_id"], made["dataset_version_id"]) == (None, None)
+    assert api(cast.bob, "GET", f"/v2/experiments/{made['id']}") == (200, made)
+    first, second = _runs(api, made["id"])
+    assert (first["output"], first["example_id"], first["model"]) == ("4", None, "small")
+    assert (second["output"], second["example_id"]) == ("5", "elsewhere")
+    assert api(cast.bob, "POST", f"/v2/experiments/{made['id']}/runs", {"experiment_runs": [{"output": "6"}]})[0] == 201
+    assert [run["output"] for run in _runs(api, made["id"])] == ["4", "5", "6"]
+    event = AuditEvent.objects.get(tag=Tag.EXPERIMENT_CREATED)
+    assert (event.target_label, event.details) == ("e", {"space": "production", "rows": 2})
+    # Its name is taken among those without a dataset, and nowhere else.
+    assert api(cast.bob, "POST", "/v2/experiments", body)[0] == 409
+    assert _made(api, dataset)["name"] == "e"
+    assert api(cast.bob, "POST", "/v2/experiments", {**body, "space_id": encode_id("Space", cast.staging.pk)})[0] == 201
+    assert api(cast.charlie, "POST", "/v2/experiments", {**body, "name": "other"})[0] == 403
+    assert api(cast.erin, "POST", "/v2/experiments", {**body, "name": "other"})[0] == 404
+    status, page = api(cast.bob, "GET", f"/v2/experiments?space_id={space}")
+    assert [one["dataset_id"] for one in page["experiments"]] == [dataset, None]
+
+    assert api(cast.bob, "DELETE", f"/v2/experiments/{made['id']}")[0] == 204
+    assert (Experiment.objects.count(), Table.objects.count()) == (2, 3)
+
+
 def test_what_older_clients_call_a_result_is_an_output_too(api: Api, dataset: str) -> None:
     experiment = _flown(api, id=[0, 1], example_id=["a", "b"], result=["4", None])
 
@@ -190,12 +220,14 @@ def test_runs_are_added_annotated_and_searched(api: Api, dataset: str) -> None:
     [
         ({"experiment_runs": []}, 400),
         ({"experiment_runs": [{}]}, 400),
-        ({"experiment_runs": [{"output": "x"}]}, 400),
+        ({"experiment_runs": [{"output": "x"}]}, 422),
         ({"experiment_runs": [{"example_id": "a"}]}, 400),
         ({"experiment_runs": [{"example_id": "a", "output": 3}]}, 400),
         ({"experiment_runs": [{"example_id": "a", "output": "x", "id": "mine"}]}, 400),
         ({"experiment_runs": RUNS[:1] * 1001}, 400),
         ({"dataset_id": None}, 400),
+        ({"space_id": encode_id("Space", 1)}, 400),  # one or the other
+        ({"experiment_runs": [{"output": "x", "example_id": ""}]}, 400),
         ({"name": " "}, 400),
         ({"dataset_id": encode_id("Dataset", 10**9)}, 404),
     ],

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from apikeys.workflows import datasets, editing, examples, experiments, runs
 from apikeys.workflows.errors import TooLarge
-from apikeys.workflows.models import DatasetKind, Experiment, Table
+from apikeys.workflows.models import DatasetKind, DatasetVersion, Experiment, Table
 from tests.cast import Cast
 from tests.workflows.sending import stream_of
 
@@ -73,14 +73,18 @@ def test_tables_that_take_too_long_to_be_written_anew_are_not_changed_row_by_row
         most = {"rows": editing.MOST_EDITED_ROWS, "bytes": editing.MOST_EDITED_STORED}[limit]
         Table.objects.update(**{limit: most + 1})
     filled = Experiment.objects.select_related("table").get(pk=filled.pk)
-    dataset, said = filled.dataset, {"a": [editing.Value("correct", label="yes")]}
+    version, said = (
+        DatasetVersion.objects.select_related("dataset").get(),
+        {"a": [editing.Value("correct", label="yes")]},
+    )
+    dataset = version.dataset
     edits: list[Callable[[], object]] = [
         lambda: runs.append(bob, filled, runs=[{"example_id": "a", "output": "m"}], at=at),
         lambda: runs.annotate(bob, filled, said, at=at),
         lambda: examples.append(bob, dataset, examples=[{"question": "?"}], at=at),
         lambda: examples.update(bob, dataset, examples=[{"id": "a", "question": "?"}], at=at),
         lambda: examples.update(bob, dataset, examples=[{"id": "a", "question": "?"}], new_version="v2", at=at),
-        lambda: examples.delete(bob, dataset, version=filled.version_id, ids=["a"], at=at),
+        lambda: examples.delete(bob, dataset, version=version.pk, ids=["a"], at=at),
         lambda: examples.annotate(bob, dataset, said, at=at),
     ]
 

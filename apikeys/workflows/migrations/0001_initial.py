@@ -201,7 +201,11 @@ class Migration(migrations.Migration):
                 (
                     "dataset",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="experiments", to="workflows.dataset"
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="experiments",
+                        to="workflows.dataset",
                     ),
                 ),
                 (
@@ -216,8 +220,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "space",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="experiments", to="accounts.space"
+                    ),
+                ),
+                (
                     "version",
                     models.ForeignKey(
+                        blank=True,
+                        null=True,
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="experiments",
                         to="workflows.datasetversion",
@@ -314,6 +326,26 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="experiment",
             constraint=models.UniqueConstraint(fields=("dataset", "name"), name="experiment_name_unique_in_dataset"),
+        ),
+        migrations.AddConstraint(
+            model_name="experiment",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("dataset__isnull", True)),
+                fields=("space", "name"),
+                name="experiment_name_unique_in_space_without_dataset",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="experiment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("dataset", None), ("version", None), _connector="AND")
+                | models.Q(("dataset__isnull", False), ("version__isnull", False)),
+                name="experiment_has_a_dataset_with_a_version",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="experiment",
+            index=models.Index(fields=["space", "-id"], name="experiment_by_space"),
         ),
         migrations.AddConstraint(
             model_name="datasetversion",

@@ -1,4 +1,4 @@
-"""``/v2/experiments``: what tasks made of datasets (contract client-workflows §11)."""
+"""``/v2/experiments``: what tasks made, of datasets as a rule (contract client-workflows §11)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.actors import Actor
-from accounts.errors import Incompatible, NotAllowed
+from accounts.errors import Incompatible
 from accounts.models import Space
 from accounts.paging import paginate
 from accounts.permissions import find_seen
@@ -19,7 +19,7 @@ from accounts.rest.describe import answer, operation
 from accounts.rest.endpoint import paged, path_id
 from accounts.rest.examples import page_of
 from apikeys.workflows import datasets, experiments, runs
-from apikeys.workflows.models import Experiment
+from apikeys.workflows.models import Dataset, Experiment
 from apikeys.workflows.rest.dressing import rows_page, run_out, values_by_record
 from apikeys.workflows.rest.endpoint import ROWS_BYTES, WorkflowEndpoint, in_spaces_named
 from apikeys.workflows.rest.samples import DATASET_ID, EXPERIMENT, NEW_RUN, RUN, RUN_ID
@@ -61,7 +61,7 @@ class ExperimentList(WorkflowEndpoint):
     access = {
         "GET": "Any valid key. The list holds the experiments its user may read; 404 for an unreadable `dataset_id` or "
         "`space_id`.",
-        "POST": "EXPERIMENT_CREATE in the space of the dataset: its members and admins.",
+        "POST": "EXPERIMENT_CREATE in the space, be it the dataset's: its members and admins.",
     }
 
     @operation(
@@ -85,7 +85,7 @@ class ExperimentList(WorkflowEndpoint):
         elif "space_id" in query:
             space = find_seen(self.actor, Space, query["space_id"])
             rows = experiments.list_experiments(self.actor, space)
-        rows = in_spaces_named(rows.select_related("dataset"), query)
+        rows = in_spaces_named(rows, query)
         page = paginate(rows, cursor=query["cursor"], limit=query["limit"])
         self.note(Workflow.EXPERIMENT_READ, space)
         return paged("experiments", page, _dressed(self.actor, page.items))
@@ -94,9 +94,10 @@ class ExperimentList(WorkflowEndpoint):
         id="create_experiment",
         tag=_TAG,
         summary="Create an experiment",
-        text="On the latest version of a dataset, with 1 to 1000 runs and up to 8 MB of them; larger ones come by "
-        "Arrow Flight. Each run has the `example_id` it was made of, the `output` that came out, and properties of "
-        "your own. Whether there is such an example is not looked at.",
+        text="On the latest version of a dataset, or in a space without any, with 1 to 1000 runs and up to 8 MB of "
+        "them; larger ones on datasets come by Arrow Flight. Each run has the `output` that came out and properties of "
+        "your own; over a dataset it has the `example_id` it was made of. Whether there is such an example is not "
+        "looked at.",
         request=CreateExperiment,
         success=(201, answer(ExperimentOut, {"A new experiment": EXPERIMENT})),
         problems=(400, 401, 403, 404, 409, 422, 429),
@@ -112,17 +113,17 @@ class ExperimentList(WorkflowEndpoint):
         """Create an experiment."""
         body = self.body(CreateExperiment)
         if ("dataset_id" in body) is ("space_id" in body):
-            raise Incompatible("Name the dataset that the experiment was made on.", field="dataset_id")
-        if "space_id" in body:
-            find_seen(self.actor, Space, body["space_id"])
-            raise NotAllowed(
-                "Experiments are kept with the dataset they were made on; name it with dataset_id.", field="space_id"
+            raise Incompatible(
+                "Name the dataset that the experiment was made on, or the space of one without a dataset.",
+                field="dataset_id",
             )
-        dataset = datasets.get_dataset(self.actor, body["dataset_id"])
-        experiment = runs.create(
-            self.actor, dataset, name=body["name"], runs=body["experiment_runs"], at=timezone.now()
+        on: Dataset | Space = (
+            datasets.get_dataset(self.actor, body["dataset_id"])
+            if "dataset_id" in body
+            else find_seen(self.actor, Space, body["space_id"])
         )
-        self.note(Workflow.EXPERIMENT_WRITE, dataset.space)
+        experiment = runs.create(self.actor, on, name=body["name"], runs=body["experiment_runs"], at=timezone.now())
+        self.note(Workflow.EXPERIMENT_WRITE, experiment.space)
         return Response(_dressed(self.actor, [experiment])[0], status=201)
 
 
@@ -146,7 +147,7 @@ class ExperimentDetail(ExperimentEndpoint):
     def get(self, request: Request, experiment_id: str) -> Response:
         """Return an experiment."""
         experiment = self.experiment(experiment_id)
-        self.note(Workflow.EXPERIMENT_READ, experiment.dataset.space)
+        self.note(Workflow.EXPERIMENT_READ, experiment.space)
         return Response(_dressed(self.actor, [experiment])[0])
 
     @operation(
@@ -162,7 +163,7 @@ class ExperimentDetail(ExperimentEndpoint):
         """Delete an experiment."""
         experiment = self.experiment(experiment_id)
         experiments.delete_experiment(self.actor, experiment, at=timezone.now())
-        self.note(Workflow.EXPERIMENT_WRITE, experiment.dataset.space)
+        self.note(Workflow.EXPERIMENT_WRITE, experiment.space)
         return Response(status=204)
 
 
@@ -189,7 +190,7 @@ class Runs(ExperimentEndpoint):
         """List runs."""
         experiment, query = self.experiment(experiment_id), self.query(RowQuery)
         page = runs.read(self.actor, experiment, cursor=query["cursor"], limit=query["limit"])
-        self.note(Workflow.EXPERIMENT_READ, experiment.dataset.space)
+        self.note(Workflow.EXPERIMENT_READ, experiment.space)
         return rows_page("experiment_runs", page, run_out)
 
     @operation(
@@ -207,7 +208,7 @@ class Runs(ExperimentEndpoint):
         """Add runs."""
         experiment, body = self.experiment(experiment_id), self.body(AddRuns)
         edited = runs.append(self.actor, experiment, runs=body["experiment_runs"], at=timezone.now())
-        self.note(Workflow.EXPERIMENT_WRITE, experiment.dataset.space)
+        self.note(Workflow.EXPERIMENT_WRITE, experiment.space)
         written: dict[str, Any] = {**_dressed(self.actor, [edited.experiment])[0], "run_ids": list(edited.ids)}
         return Response(written, status=201)
 
@@ -235,7 +236,7 @@ class RunSearch(ExperimentEndpoint):
         page = runs.read(
             self.actor, experiment, condition=body.get("filter"), cursor=body["cursor"], limit=body["limit"]
         )
-        self.note(Workflow.EXPERIMENT_READ, experiment.dataset.space)
+        self.note(Workflow.EXPERIMENT_READ, experiment.space)
         return rows_page("experiment_runs", page, run_out)
 
 
@@ -266,5 +267,5 @@ class RunAnnotations(ExperimentEndpoint):
         """Annotate runs."""
         experiment, body = self.experiment(experiment_id), self.body(Annotate)
         runs.annotate(self.actor, experiment, values_by_record(body["annotations"]), at=timezone.now())
-        self.note(Workflow.EXPERIMENT_WRITE, experiment.dataset.space)
+        self.note(Workflow.EXPERIMENT_WRITE, experiment.space)
         return Response(status=202)

@@ -49,11 +49,13 @@ class Row(serializers.Field[Any, Any, Any, Any]):
         "empty": "This must have at least one property.",
         "reserved": "“{name}” is set for it, and cannot be given.",
         "missing": "“{name}” must be there, as a text that is not empty.",
+        "blank": "“{name}” must be a text that is not empty, or be left out.",
         "not_text": "“{name}” must be a text.",
         "property": "The name of a property has 1 to {most} characters.",
     }
     reserved: tuple[str, ...] = ()
     required_texts: tuple[str, ...] = ()
+    optional_texts: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
 
     def to_internal_value(self, data: Any) -> Any:
@@ -68,6 +70,9 @@ class Row(serializers.Field[Any, Any, Any, Any]):
         for name in self.required_texts:
             if not isinstance(data.get(name), str) or not data[name]:
                 self.fail("missing", name=name)
+        for name in self.optional_texts:
+            if name in data and (not isinstance(data[name], str) or not data[name]):
+                self.fail("blank", name=name)
         for name in self.texts:
             if not isinstance(data.get(name), str):
                 self.fail("not_text", name=name)
@@ -104,7 +109,7 @@ class ChangedExample(Row):
 @extend_schema_field(
     {
         "type": "object",
-        "required": ["example_id", "output"],
+        "required": ["output"],
         "properties": {"example_id": {"type": "string", "minLength": 1}, "output": {"type": "string"}},
         "propertyNames": _properties(_OF_RUNS),
         "additionalProperties": True,
@@ -114,7 +119,7 @@ class NewRun(Row):
     """A run that is new."""
 
     reserved = _OF_RUNS
-    required_texts = ("example_id",)
+    optional_texts = ("example_id",)
     texts = ("output",)
 
 
@@ -307,9 +312,12 @@ class Annotate(Shape):
 class CreateExperiment(Shape):
     """A new experiment."""
 
-    name = Name(max_length=MAX_NAME, help_text="Unique on the dataset. Blanks around it are taken off.")
-    dataset_id = WireId("Dataset", required=False, help_text="The dataset it was made on. Required here.")
-    space_id = WireId("Space", required=False, help_text="Experiments without a dataset are not kept here: 422.")
+    name = Name(
+        max_length=MAX_NAME,
+        help_text="Unique on the dataset, or in the space among those without one. Blanks around it are taken off.",
+    )
+    dataset_id = WireId("Dataset", required=False, help_text="The dataset it was made on. This or `space_id`.")
+    space_id = WireId("Space", required=False, help_text="The space of an experiment without a dataset.")
     experiment_runs = Many(NewRun(), max_length=MOST_ROWS, help_text="What came out, example by example.")
 
 
@@ -432,13 +440,15 @@ class ExamplePage(serializers.Serializer[Any]):
 
 
 class ExperimentOut(serializers.Serializer[Any]):
-    """What a task made of a dataset's examples."""
+    """What a task made, of a dataset's examples as a rule."""
 
     id = IdOut("Experiment", source="pk")
-    name = serializers.CharField(help_text="Its name, unique on the dataset.")
-    space_id = IdOut("Space", source="dataset.space_id")
-    dataset_id = IdOut("Dataset")
-    dataset_version_id = IdOut("DatasetVersion", source="version_id")
+    name = serializers.CharField(help_text="Its name, unique on the dataset, or in the space among those without one.")
+    space_id = IdOut("Space")
+    dataset_id = IdOut("Dataset", allow_null=True, help_text="The dataset it was made on, if any.")
+    dataset_version_id = IdOut(
+        "DatasetVersion", source="version_id", allow_null=True, help_text="The version it was made on, if any."
+    )
     created_at = serializers.DateTimeField(help_text="When it was begun.")
     updated_at = serializers.DateTimeField(help_text="When something about it was changed last.")
     experiment_traces_project_id = IdOut(
@@ -473,7 +483,7 @@ class RunOut(serializers.Serializer[Any]):
     """A run: what is known of each, and beside that the properties it was sent with."""
 
     id = serializers.CharField(help_text="What it is named by, in its experiment.")
-    example_id = serializers.CharField(allow_null=True, help_text="The example it was made of.")
+    example_id = serializers.CharField(allow_null=True, help_text="The example it was made of, if any.")
     output = serializers.CharField(allow_null=True, help_text="What came out; also there as `result`.")
     error = serializers.CharField(allow_null=True, help_text="What went wrong, if something did.")
     annotations = AnnotationOut(many=True, required=False, help_text="What people said of it.")

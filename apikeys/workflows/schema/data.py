@@ -116,7 +116,7 @@ class DatasetVersion(Node):
         return self.row.updated_at
 
 
-@strawberry.type(description="What a task made of a dataset's examples.")
+@strawberry.type(description="What a task made, of a dataset's examples as a rule.")
 class Experiment(Node):
     """An experiment that the caller may read."""
 
@@ -128,17 +128,17 @@ class Experiment(Node):
         """The id that clients know."""
         return self.row.wire_id
 
-    @told("The name, unique on its dataset.")
+    @told("The name, unique on its dataset, or in its space among those without one.")
     def name(self) -> str:
         """Return the name."""
         return self.row.name
 
-    @told("What it was made of.", access="DATASET_READ in the space; null otherwise.")
+    @told("What it was made of, if it was a dataset.", access="DATASET_READ in the space; null otherwise.")
     def dataset(self, info: Info) -> Dataset | None:
         """Return the dataset."""
         inquiry = info.context
         found = self.peers.ask("datasets", lambda rows: _datasets_of(inquiry, [row.dataset_id for row in rows]))
-        return found.get(self.row.dataset_id)
+        return found.get(self.row.dataset_id or 0)
 
     @told("Where its traces go.", access="PROJECT_READ there; null otherwise.")
     def traces_project(self, info: Info) -> Model | None:
@@ -274,7 +274,7 @@ def _datasets_of_space(
     return or_refused(found, root, Permission.DATASET_READ)
 
 
-@told(f"The experiments on its datasets, newest first. {SEARCH}", access="EXPERIMENT_READ in the space.")
+@told(f"Its experiments, on datasets and without one, newest first. {SEARCH}", access="EXPERIMENT_READ in the space.")
 def _experiments_of_space(
     root: Parent[Space],
     info: Info,
@@ -375,7 +375,7 @@ def _experiments_in(
 ) -> dict[int, Connection[Experiment]]:
     parents = readable(inquiry, spaces, Permission.EXPERIMENT_READ)
     every = models.Experiment.objects.all()
-    return _experiment_pages(_pages(parents, every.filter(dataset__space=OuterRef("pk")), every, search, which), which)
+    return _experiment_pages(_pages(parents, every.filter(space=OuterRef("pk")), every, search, which), which)
 
 
 def _experiments_on(
@@ -406,11 +406,15 @@ def _versions_of(datasets: list[models.Dataset], which: Slice) -> dict[int, Conn
     return {number: connection(page, lambda row: DatasetVersion(row=row), which) for number, page in pages.items()}
 
 
-def _datasets_of(inquiry: Inquiry, numbers: list[int]) -> dict[int, Dataset]:
-    peers = Peers(known(inquiry.actor, models.Dataset).filter(pk__in=numbers))
+def _datasets_of(inquiry: Inquiry, numbers: list[int | None]) -> dict[int, Dataset]:
+    peers = Peers(known(inquiry.actor, models.Dataset).filter(pk__in=_numbers(numbers)))
     return {row.pk: Dataset(row=row, peers=peers) for row in peers.rows}
 
 
 def _projects_of(inquiry: Inquiry, numbers: list[int | None]) -> dict[int, Model]:
-    rows = seen_by(inquiry.actor, Project).filter(pk__in=[number for number in numbers if number is not None])
+    rows = seen_by(inquiry.actor, Project).filter(pk__in=_numbers(numbers))
     return {row.pk: Model(row=row) for row in rows}
+
+
+def _numbers(numbers: list[int | None]) -> list[int]:
+    return [number for number in numbers if number is not None]

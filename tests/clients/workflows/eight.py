@@ -489,12 +489,13 @@ def _experiment(experiment: Any) -> Facts:
 
 
 @STEPS.step
-def experiments_create(place: Place, *, name: str, examples: list[str], many: bool = False, **where: str) -> Facts:
-    """Create an experiment of runs made elsewhere: few over REST, many over Flight."""
-    rows = MANY if many else len(examples)
+def experiments_create(
+    place: Place, *, name: str, examples: list[str] | None = None, many: bool = False, **where: str
+) -> Facts:
+    """Create an experiment of runs made elsewhere: few over REST, many over Flight; of no examples in a space alone."""
+    rows = MANY if many else len(examples or "any")
     frame = pd.DataFrame(
         {
-            "example": [examples[row % len(examples)] for row in range(rows)],
             "said": [("ü", "", 'say "☃"')[row % 3] for row in range(rows)],
             "right": [float(row) / 2 for row in range(rows)],
             "verdict": [("yes", "no", None)[row % 3] for row in range(rows)],
@@ -502,10 +503,12 @@ def experiments_create(place: Place, *, name: str, examples: list[str], many: bo
             "seconds": [0.25 * row for row in range(rows)],
         }
     )
+    if examples:
+        frame["example"] = [examples[row % len(examples)] for row in range(rows)]
     made = _client(place).experiments.create(
         name=name,
         experiment_runs=frame,
-        task_fields=ExperimentTaskFieldNames(output="said", example_id="example"),
+        task_fields=ExperimentTaskFieldNames(output="said", example_id="example" if examples else None),
         evaluator_columns={"Right": EvaluationResultFieldNames(score="right", label="verdict", explanation="why")},
         **where,
     )

@@ -200,6 +200,16 @@ EXPERIMENTS: dict[str, Operation] = {
         changes="Experiment Table",
         event=Tag.EXPERIMENT_CREATED,
     ),
+    "create an experiment without a dataset": operation(
+        work(experiments.create_experiment, lambda scene: given(scene.space, name="new", stream=stream_of(_RUNS))),
+        work(runs.create, lambda scene: given(scene.space, name="new", runs=RUNS)),
+        rest(
+            "POST /v2/experiments",
+            body=lambda scene: {"name": "new", "space_id": wire(scene.space), "experiment_runs": RUNS},
+        ),
+        changes="Experiment Table",
+        event=Tag.EXPERIMENT_CREATED,
+    ),
     "delete an experiment": operation(
         verb(experiments.delete_experiment, lambda scene: given(experiment(scene))),
         rest(f"DELETE {_EXPERIMENT}", lambda scene: [experiment(scene)]),
