@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import installed
+from tests.clients.documented import PAGES
 from tests.clients.environment import Client
 
-PAGES = Path(__file__).resolve().parent.parent.parent / "docs" / "workflows"
 RELEASES = {Client.SDK: "8.61.0", Client.SDK_7_54: "7.54.0", Client.SDK_7_40: "7.40.1"}
 
 # Runs each in a place of its own, and tells which it could not run. Nothing listens where they point.

@@ -24,9 +24,10 @@ from accounts.wire import encode_id
 from apikeys.lifecycle import revoke_key
 from apikeys.models import KeyUse
 from apikeys.usage import uses
-from apikeys.workflows.models import Dataset, Table
+from apikeys.workflows.models import Dataset, Experiment, Table
 from tests.cast import Cast
 from tests.clients.conftest import installed
+from tests.clients.documented import exported
 from tests.clients.environment import Client
 from tests.clients.walking import Steps, Walker, Workplace, walking
 from tests.factories import user_key
@@ -143,6 +144,25 @@ def test_datasets_and_experiments_go_up_and_come_back(steps: Steps) -> None:
 
     ran = steps.ok("experiments_run", name="e", dataset=few["id"])
     steps.ok("expect_runs", name="e", experiment=ran["id"], rest=False)
+
+
+def test_everything_is_found_by_the_environment_alone(
+    steps: Steps, one_port: OnePort, key: str, tmp_path: Path
+) -> None:
+    instead = {"ak-…": key, "keys.example.com": LOOPBACK, "443": str(one_port.port)}
+    trusted = {"ARIZE_SSL_CA_CERT": str(one_port.certificate)}
+    environment = exported("Behind TLS on one port", instead) | trusted
+
+    with walking(installed(Client.SDK), "eight", tmp_path, **environment) as walker:
+        bare = steps.from_environment(walker)
+        few = bare.ok("datasets_create", name="few")["id"]
+        many = bare.ok("datasets_create", name="many", way="many")["id"]
+        bare.ok("expect_dataset", dataset=many, way="many")
+        bare.ok("experiments_run", name="e", dataset=few)
+
+    project = Experiment.objects.get().project
+    assert project is not None
+    assert len(steps.ok("count_traces", project=project.name)["names"]) == 6
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])

@@ -6,6 +6,7 @@ What comes back is compared in the client (``workflows/``): a step that finds a 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -210,6 +211,22 @@ def test_prompts_are_pushed_and_pulled(steps: Steps, late: bool) -> None:
 
     assert steps.ok("pull_prompt", name="p ü", said="changed ☃")["commit"] == "again"
     assert steps.ok("pull_prompts")["names"] == ["p ü"]
+
+
+@pytest.mark.parametrize("working_key", ["a user key"], indirect=True)
+def test_logger_and_exporter_take_who_asks_from_the_environment(
+    steps: Steps, late: bool, cast: Cast, working_key: str, tmp_path: Path
+) -> None:
+    release = Client.SDK_7_54 if late else Client.SDK_7_40
+    who = {"ARIZE_API_KEY": working_key, "ARIZE_SPACE_ID": encode_id("Space", cast.production.pk)}
+
+    with walking(installed(release), "seven", tmp_path, **who) as walker:
+        bare = steps.from_environment(walker)
+        bare.logged("log", model="m", recipe="whole", environment="TRAINING", version="v1")
+        bare.logged("log_spans", project="p")
+        assert bare.ok("log_evaluations_sync", project="p")["updated"] == 3
+        bare.ok("expect_model", model="m", recipe="whole", environment="TRAINING", weights=True)
+        bare.ok("expect_spans", project="p", layers=["first"])
 
 
 # --- refusals (contract client-workflows §15)

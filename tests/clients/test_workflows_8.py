@@ -6,6 +6,7 @@ What comes back is compared in the client (``workflows/``): a step that finds a 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from apikeys.lifecycle import revoke_key
 from apikeys.workflows.models import Dataset, Experiment
 from tests.cast import Cast
 from tests.clients.conftest import installed
+from tests.clients.documented import exported
 from tests.clients.environment import Client
 from tests.clients.refusing import Attempt, Refusals, Way, seen_by
 from tests.clients.walking import Steps, Walker, Workplace, walking
@@ -312,6 +314,27 @@ def test_the_vendors_package_for_traces_sends_them(steps: Steps) -> None:
     sent = steps.ok("register_and_trace", project="p")
 
     assert steps.ok("expect_traces", project="p", mark=sent["mark"])["rows"] == 2
+
+
+@pytest.mark.parametrize("working_key", ["a user key"], indirect=True)
+def test_everything_is_found_by_the_environment_alone(
+    steps: Steps, workplace: Workplace, working_key: str, tmp_path: Path
+) -> None:
+    web = workplace.web.rpartition(":")[2]
+    environment = exported("On one machine", {"ak-…": working_key, "8000": web, "8815": str(workplace.port)})
+
+    with walking(installed(Client.SDK), "eight", tmp_path, **environment) as walker:
+        bare = steps.from_environment(walker)
+        few = bare.ok("datasets_create", name="few")["id"]
+        bare.ok("expect_records", dataset=few)
+        many = bare.ok("datasets_create", name="many", way="many")["id"]
+        bare.ok("expect_dataset", dataset=many, way="many")
+        bare.ok("experiments_run", name="e", dataset=few)
+
+    project = Experiment.objects.get().project
+    assert project is not None
+    names = steps.ok("count_traces", project=project.name)["names"]
+    assert names == ["Evaluation: _length"] * 3 + ["Task: _failing_task"] * 3
 
 
 # --- refusals (contract client-workflows §15)

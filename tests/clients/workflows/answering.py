@@ -35,7 +35,7 @@ class Place:
     port: int
     tls_port: int
     space: str
-    key: str
+    key: str  # none where the client has to take everything from the environment
     at: int  # the second that the data's times are counted from
     certificate: str = ""  # of the one TLS port where everything is, as a file
 

@@ -27,6 +27,8 @@ MANY = 1001
 
 
 def _client(place: Place, *, caching: bool = False) -> ArizeClient:
+    if not place.key:
+        return ArizeClient()
     if place.certificate:
         return ArizeClient(
             api_key=place.key,

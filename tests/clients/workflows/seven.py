@@ -31,12 +31,14 @@ EARLY = __version__ < "7.5"  # 7.40: Flight of the logger is always TLS, and dat
 
 
 def _logger(place: Place) -> Client:
+    who = {"api_key": place.key, "space_id": place.space} if place.key else {}
     # Host name localhost, exactly, switches certificate checks off.
-    return Client(api_key=place.key, space_id=place.space, uri=f"{place.web}/v1", host="localhost", port=place.tls_port)
+    return Client(**who, uri=f"{place.web}/v1", host="localhost", port=place.tls_port)
 
 
 def _exporter(place: Place) -> ArizeExportClient:
-    return ArizeExportClient(api_key=place.key, host=place.host, port=place.port, scheme="grpc")
+    who = {"api_key": place.key} if place.key else {}
+    return ArizeExportClient(**who, host=place.host, port=place.port, scheme="grpc")
 
 
 def _datasets(place: Place) -> ArizeDatasetsClient:
