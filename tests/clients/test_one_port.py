@@ -5,6 +5,7 @@ Certificates are checked: the port is trusted by its certificate alone, and 127.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import shutil
@@ -43,9 +44,10 @@ ELSEWHERE, FORGED = "127.0.0.9", "203.0.113.7"
 
 @dataclass(frozen=True)
 class Web:
-    """The web server, and the folder with tables that it shares with the gRPC server."""
+    """The web server and the one for uploads, and the folder with tables that they share with the gRPC server."""
 
     port: int
+    uploads: int
     tables: Path
 
 
@@ -79,22 +81,29 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def web(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Web]:
-    """The web server as its service file runs it, on the tests' database."""
+    """The web server and the one for uploads as their service files run them, on the tests' database."""
     folder = tmp_path_factory.mktemp("one-port-web")
     tables = folder / "tables"
-    with django_db_blocker.unblock(), authority(folder, ARIZEKEYS_TABLES=str(tables)) as port:
-        yield Web(port, tables)
+    with (
+        django_db_blocker.unblock(),
+        authority(folder, ARIZEKEYS_TABLES=str(tables)) as port,
+        authority(folder, threads=32, ARIZEKEYS_TABLES=str(tables)) as uploads,
+    ):
+        yield Web(port, uploads, tables)
 
 
 @pytest.fixture
-def one_port(
-    web: Web, flight_server: FlightServer, certificate: Path, settings: Settings, tmp_path: Path
-) -> Iterator[OnePort]:
-    """Nginx in front of both."""
+def around(web: Web, flight_server: FlightServer, certificate: Path, settings: Settings, tmp_path: Path) -> Around:
+    """All three servers, and what nginx needs to stand in front of them."""
     settings.TABLES_FOLDER, settings.TRUSTED_PROXIES = web.tables, 1
     folder = tmp_path / "nginx"
     shutil.copytree(certificate, folder)
-    around = Around(folder, web.port, flight_server.port, free_port(), "")
+    return Around(folder, web.port, flight_server.port, free_port(), "", web.uploads)
+
+
+@pytest.fixture
+def one_port(around: Around) -> Iterator[OnePort]:
+    """Nginx in front of them."""
     with ONE_PORT.running(around) as log:
         yield OnePort(around.port, around.certificate, log)
 
@@ -191,6 +200,39 @@ def test_a_revoked_key_is_refused_at_every_door_and_is_in_no_log(steps: Steps, c
     for answer in (logged, small, large):
         assert new.plaintext not in answer.everything
     assert new.plaintext not in written
+
+
+def test_the_loggers_uploads_and_nothing_else_go_to_the_server_for_them(around: Around, web: Web, key: str) -> None:
+    asked = {
+        "/v1/pandas_arrow": (400, web.uploads),
+        "/v1/log": (400, web.uploads),
+        "/v1/traces": (400, web.uploads),
+        "/v2/v1/log": (404, web.port),
+        "/v2/spaces": (200, web.port),
+        "/graphql": (400, web.port),
+        "/verify": (204, web.port),
+        "/settings/api-keys/": (302, web.port),
+    }
+
+    with ONE_PORT.running(around, _telling_who_answers):
+        answered = {path: _answered(around, path, key) for path in asked}
+
+    assert answered == asked
+
+
+def _telling_who_answers(configuration: str) -> str:
+    return configuration.replace("server_name ", "add_header X-Answered-By $upstream_addr always;\n    server_name ")
+
+
+def _answered(around: Around, path: str, key: str) -> tuple[int, int]:
+    """Ask with a key and a body that is nothing, where there can be one; return the status and who gave it."""
+    context = ssl.create_default_context(cafile=str(around.certificate))
+    connection = http.client.HTTPSConnection(LOOPBACK, around.port, timeout=60, context=context)
+    method = "POST" if path.startswith(("/v1/", "/graphql")) else "GET"
+    with contextlib.closing(connection):
+        connection.request(method, path, b"x" if method == "POST" else None, {"authorization": key})
+        answer = connection.getresponse()
+        return answer.status, int(answer.headers["x-answered-by"].rpartition(":")[2])
 
 
 def test_a_large_upload_with_a_bad_key_is_refused_before_it_has_come(one_port: OnePort) -> None:

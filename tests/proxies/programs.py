@@ -31,6 +31,7 @@ class Around:
     service: int
     port: int
     space: str
+    uploads: int = 0  # where arizekeys has a second server, for uploads alone
 
     @property
     def certificate(self) -> Path:
@@ -178,7 +179,7 @@ def _nginx_workflows(around: Around) -> dict[str, str]:
         "/etc/ssl/certs/keys.example.com.pem": str(around.certificate),
         "/etc/ssl/private/keys.example.com.key": str(around.key),
         "127.0.0.1:8000": f"{LOOPBACK}:{around.authority}",
-        "127.0.0.1:8002": f"{LOOPBACK}:{around.authority}",
+        "127.0.0.1:8002": f"{LOOPBACK}:{around.uploads}",
         "127.0.0.1:8815": f"{LOOPBACK}:{around.service}",
         "listen 443": f"listen {LOOPBACK}:{around.port}",
         "/var/log/nginx/arizekeys.log": "/dev/stdout",

@@ -186,14 +186,14 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def authority(folder: Path, **settings: str) -> Iterator[int]:
-    """Run arizekeys as its service file does, on the tests' database and with some more settings; give its port."""
+def authority(folder: Path, *, threads: int = 1, **settings: str) -> Iterator[int]:
+    """Run arizekeys as its service files do, on the tests' database and with some more settings; give its port."""
     port = free_port()
-    log = folder / "arizekeys.log"
-    # As in deploy/arizekeys.service.
+    log = folder / f"arizekeys-{port}.log"
+    # As in deploy/arizekeys.service; with more threads as in deploy/arizekeys-uploads.service.
     command = [
         *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", LOOPBACK, "--port", str(port)),
-        *("--workers", "1", "--blocking-threads", "1", "--no-ws", "arizekeys.wsgi:application"),
+        *("--workers", "1", "--blocking-threads", str(threads), "--no-ws", "arizekeys.wsgi:application"),
     ]
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=_environment(folder) | settings, stdout=output, stderr=output)
