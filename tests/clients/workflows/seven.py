@@ -32,8 +32,10 @@ EARLY = __version__ < "7.5"  # 7.40: Flight of the logger is always TLS, and dat
 
 def _logger(place: Place) -> Client:
     who = {"api_key": place.key, "space_id": place.space} if place.key else {}
-    # Host name localhost, exactly, switches certificate checks off.
-    return Client(**who, uri=f"{place.web}/v1", host="localhost", port=place.tls_port)
+    web = f"{place.web}/v1"
+    if EARLY:  # over TLS always, and host name localhost, exactly, switches certificate checks off
+        return Client(**who, uri=web, host="localhost", port=place.tls_port)
+    return Client(**who, uri=web, host=place.host, port=place.port, scheme="grpc")
 
 
 def _exporter(place: Place) -> ArizeExportClient:
