@@ -1,5 +1,6 @@
-"""SDK 8.61.0, unmodified, told one host and one port: nginx on its file in deploy/, the web server and the gRPC server.
+"""SDKs 8.61.0, 7.54.0 and 7.40.1, unmodified, told one host and one port.
 
+Nginx stands there on its file in deploy/, before the web server and the gRPC server.
 Certificates are checked: the port is trusted by its certificate alone, and 127.0.0.1 is no name that clients excuse.
 """
 
@@ -117,6 +118,19 @@ def eight(certificate: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield walker
 
 
+@pytest.fixture(scope="module", params=[Client.SDK_7_40, Client.SDK_7_54], ids=["7.40.1", "7.54.0"])
+def seven(
+    request: pytest.FixtureRequest, certificate: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Walker]:
+    """SDK 7, running in the environment that the docs show for such a certificate."""
+    trusted = exported(
+        "SDK 7.40.1 and 7.54.0 with such a certificate", {"ca.pem": str(certificate / "certificate.pem")}
+    )
+    home = tmp_path_factory.mktemp("one-port-seven")
+    with walking(installed(request.param), "seven", home, **trusted) as walker:
+        yield walker
+
+
 @pytest.fixture
 def key(cast: Cast) -> str:
     """A key of Bob's, who is a member in production."""
@@ -124,9 +138,9 @@ def key(cast: Cast) -> str:
 
 
 @pytest.fixture
-def steps(eight: Walker, one_port: OnePort, cast: Cast, key: str) -> Steps:
-    """SDK 8 in production, by the one port."""
-    place = Workplace(
+def place(one_port: OnePort) -> Workplace:
+    """The one port."""
+    return Workplace(
         web=f"https://{LOOPBACK}:{one_port.port}",
         host=LOOPBACK,
         port=one_port.port,
@@ -134,6 +148,11 @@ def steps(eight: Walker, one_port: OnePort, cast: Cast, key: str) -> Steps:
         at=int(time.time()) - 3600,
         certificate=str(one_port.certificate),
     )
+
+
+@pytest.fixture
+def steps(eight: Walker, place: Workplace, cast: Cast, key: str) -> Steps:
+    """SDK 8 in production, by the one port."""
     return Steps(eight, place, encode_id("Space", cast.production.pk), key)
 
 
@@ -153,6 +172,32 @@ def test_datasets_and_experiments_go_up_and_come_back(steps: Steps) -> None:
 
     ran = steps.ok("experiments_run", name="e", dataset=few["id"])
     steps.ok("expect_runs", name="e", experiment=ran["id"], rest=False)
+
+
+def test_sdk_7_sends_and_fetches_everything(
+    seven: Walker, place: Workplace, cast: Cast, key: str, request: pytest.FixtureRequest
+) -> None:
+    late = "7.54.0" in request.node.callspec.id
+    steps = Steps(seven, place, encode_id("Space", cast.production.pk), key)
+
+    made = steps.ok("create_dataset", name="d", recipe="second")["id"]
+    steps.ok("get_dataset", dataset_id=made, recipe="second")
+    steps.ok("run_experiment", name="e", dataset_id=made)
+    steps.logged("log", model="m", recipe="whole", environment="TRAINING", version="v1")
+    steps.ok("expect_model", model="m", recipe="whole", environment="TRAINING", weights=True)
+    steps.logged("record", model="records", prediction="1")
+    steps.ok("expect_record", model="records", prediction="1")
+    steps.logged("log_spans", project="p")
+    assert steps.ok("log_evaluations_sync", project="p")["updated"] == 3
+    steps.ok("expect_spans", project="p", layers=["first"])
+    if late:  # the prompt hub is not 7.40.1's
+        steps.ok("push_prompt", name="x", said="ü")
+        steps.ok("pull_prompt", name="x", said="ü")
+
+    # The experiment sent its own traces over the same port.
+    project = Experiment.objects.get().project
+    assert project is not None
+    assert len(steps.ok("count_traces", project=project.name)["names"]) == 4
 
 
 def test_everything_is_found_by_the_environment_alone(

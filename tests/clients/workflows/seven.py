@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,22 +35,36 @@ EARLY = __version__ < "7.5"  # 7.40: Flight of the logger is always TLS, and dat
 
 def _logger(place: Place) -> Client:
     who = {"api_key": place.key, "space_id": place.space} if place.key else {}
-    web = f"{place.web}/v1"
+    if place.certificate:
+        return Client(**who, **_by_web(place), host=place.web_host, port=place.web_port)
     if EARLY:  # over TLS always, and host name localhost, exactly, switches certificate checks off
-        return Client(**who, uri=web, host="localhost", port=place.tls_port)
-    return Client(**who, uri=web, host=place.host, port=place.port, scheme="grpc")
+        return Client(**who, **_by_web(place), host="localhost", port=place.tls_port)
+    return Client(**who, **_by_web(place), host=place.host, port=place.port, scheme="grpc")
 
 
 def _exporter(place: Place) -> ArizeExportClient:
     who = {"api_key": place.key} if place.key else {}
+    if place.certificate:
+        return ArizeExportClient(**who, host=place.web_host, port=place.web_port)
     return ArizeExportClient(**who, host=place.host, port=place.port, scheme="grpc")
 
 
 def _datasets(place: Place) -> ArizeDatasetsClient:
+    if place.certificate:
+        return ArizeDatasetsClient(api_key=place.key, host=place.web_host, port=place.web_port, otlp_endpoint=place.web)
     plain = {} if EARLY else {"insecure": True}
     return ArizeDatasetsClient(
         api_key=place.key, host=place.host, port=place.port, scheme="grpc", otlp_endpoint=place.grpc, **plain
     )
+
+
+def _records(place: Place) -> RecordClient:
+    return RecordClient(api_key=place.key, space_id=place.space, **_by_web(place))
+
+
+def _by_web(place: Place) -> dict[str, str]:
+    trusted = {"request_verify": place.certificate} if place.certificate else {}
+    return {"uri": f"{place.web}/v1", **trusted}
 
 
 def _answered(response: Any) -> Facts:
@@ -88,8 +105,7 @@ def _schema(upload: recipes.Upload) -> Schema:
 @STEPS.step
 def record(place: Place, *, model: str, prediction: str, environment: str = "PRODUCTION") -> Facts:
     """Log one record by itself."""
-    client = RecordClient(api_key=place.key, space_id=place.space, uri=f"{place.web}/v1")
-    future = client.log(
+    future = _records(place).log(
         model_id=model,
         model_type=ModelTypes.SCORE_CATEGORICAL,
         environment=Environments[environment],
@@ -107,8 +123,7 @@ def record(place: Place, *, model: str, prediction: str, environment: str = "PRO
 @STEPS.step
 def record_actual(place: Place, *, model: str, prediction: str) -> Facts:
     """Log what came true of a record, by itself."""
-    client = RecordClient(api_key=place.key, space_id=place.space, uri=f"{place.web}/v1")
-    future = client.log(
+    future = _records(place).log(
         model_id=model,
         model_type=ModelTypes.SCORE_CATEGORICAL,
         environment=Environments.PRODUCTION,
@@ -397,10 +412,17 @@ def count_traces(place: Place, *, project: str) -> Facts:
 # --- the prompt hub
 
 
-def _prompts(place: Place) -> Any:
+@contextmanager
+def _prompts(place: Place) -> Iterator[Any]:
     from arize.experimental.prompt_hub import ArizePromptClient
 
-    return ArizePromptClient(space_id=place.space, api_key=place.key, base_url=place.web)
+    # No more of this process than the prompt hub, which can be told in no other way, shall trust what is in there.
+    if place.certificate:
+        os.environ["REQUESTS_CA_BUNDLE"] = place.certificate
+    try:
+        yield ArizePromptClient(space_id=place.space, api_key=place.key, base_url=place.web)
+    finally:
+        os.environ.pop("REQUESTS_CA_BUNDLE", None)
 
 
 def _prompt(name: str, said: str) -> Any:
@@ -425,13 +447,15 @@ def push_prompt(place: Place, *, name: str, said: str = "{{question}}", number: 
     """Push a prompt, or a further version of it."""
     prompt = _prompt(name, said)
     prompt.id = number or None
-    return {"id": _prompts(place).push_prompt(prompt, **({"commit_message": "again"} if number else {})).id}
+    with _prompts(place) as prompts:
+        return {"id": prompts.push_prompt(prompt, **({"commit_message": "again"} if number else {})).id}
 
 
 @STEPS.step
 def pull_prompt(place: Place, *, name: str, said: str = "") -> Facts:
     """Pull a prompt, and compare."""
-    prompt = _prompts(place).pull_prompt(name)
+    with _prompts(place) as prompts:
+        prompt = prompts.pull_prompt(name)
     if said:
         wanted = _prompt(name, said)
         messages = [{key: one[key] for key in ("role", "content")} for one in prompt.messages]
@@ -445,7 +469,8 @@ def pull_prompt(place: Place, *, name: str, said: str = "") -> Facts:
 @STEPS.step
 def pull_prompts(place: Place) -> Facts:
     """Pull all prompts."""
-    return {"names": sorted(prompt.name for prompt in _prompts(place).pull_prompts())}
+    with _prompts(place) as prompts:
+        return {"names": sorted(prompt.name for prompt in prompts.pull_prompts())}
 
 
 if __name__ == "__main__":
