@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from accounts.wire import encode_id
-from apikeys.workflows.models import Experiment
+from apikeys.workflows.models import Experiment, Prompt
 from tests.cast import Cast
 from tests.clients.conftest import installed
 from tests.clients.environment import Client
@@ -202,8 +202,15 @@ def test_traces_come_back_whole(steps: Steps, protocol: str) -> None:
 
 
 def test_prompts_are_pushed_and_pulled(steps: Steps, late: bool) -> None:
-    if not late:
-        return  # 7.40.1 selects what no schema for 7.54.0 can serve (contract client-workflows §14)
+    if not late:  # it selects what no schema for 7.54.0 can serve (contract client-workflows §14)
+        for step, arguments, said in (
+            ("push_prompt", {"name": "p ü"}, "Unknown type 'LLMIntegrationProvider'"),
+            ("pull_prompts", {}, "Field 'toolChoice' of type 'ToolChoice' must have a selection of subfields"),
+        ):
+            failed = steps(step, **arguments)
+            assert (failed.kind, failed.text.partition(".")[0]) == ("GraphQLError", said)
+        assert not Prompt.objects.exists()
+        return
     pushed = steps.ok("push_prompt", name="p ü")["id"]
     assert steps.ok("pull_prompt", name="p ü", said="{{question}}")["commit"] == "first"
 
