@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from accounts.wire import encode_id
-from apikeys.workflows.models import Experiment, Prompt
+from apikeys.workflows.models import Experiment, Prompt, WorkflowUse
 from tests.cast import Cast
 from tests.clients.conftest import installed
 from tests.clients.environment import Client
@@ -234,6 +234,11 @@ def test_logger_and_exporter_take_who_asks_from_the_environment(
         assert bare.ok("log_evaluations_sync", project="p")["updated"] == 3
         bare.ok("expect_model", model="m", recipe="whole", environment="TRAINING", weights=True)
         bare.ok("expect_spans", project="p", layers=["first"])
+
+    uses = WorkflowUse.objects.filter(space=cast.production).values_list("workflow", "client")
+    client = "arize 7.54.0" if late else "arize 7.40.1"
+    exported = {("model.export", client), ("span.export", client)}
+    assert set(uses) == {("model.log", client), ("span.log", client), ("span.update", client), *exported}
 
 
 # --- refusals (contract client-workflows §15)

@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts.models import Project
 from accounts.wire import encode_id
 from apikeys.lifecycle import revoke_key
-from apikeys.workflows.models import Dataset, Experiment
+from apikeys.workflows.models import Dataset, Experiment, WorkflowUse
 from tests.cast import Cast
 from tests.clients.conftest import installed
 from tests.clients.documented import exported
@@ -318,7 +318,7 @@ def test_the_vendors_package_for_traces_sends_them(steps: Steps) -> None:
 
 @pytest.mark.parametrize("working_key", ["a user key"], indirect=True)
 def test_everything_is_found_by_the_environment_alone(
-    steps: Steps, workplace: Workplace, working_key: str, tmp_path: Path
+    steps: Steps, workplace: Workplace, cast: Cast, working_key: str, tmp_path: Path
 ) -> None:
     web = workplace.web.rpartition(":")[2]
     environment = exported("On one machine", {"ak-…": working_key, "8000": web, "8815": str(workplace.port)})
@@ -333,6 +333,11 @@ def test_everything_is_found_by_the_environment_alone(
 
     project = Experiment.objects.get().project
     assert project is not None
+    uses = WorkflowUse.objects.filter(space=cast.production).values_list("workflow", "client")
+    assert {(workflow, client.partition("/")[0]) for workflow, client in uses} == {
+        *((one, "arize 8.61.0") for one in ("dataset.read", "dataset.write", "experiment.read", "experiment.write")),
+        ("trace.export", "OTel-OTLP-Exporter-Python"),
+    }
     names = steps.ok("count_traces", project=project.name)["names"]
     assert names == ["Evaluation: _length"] * 3 + ["Task: _failing_task"] * 3
 
