@@ -256,6 +256,7 @@ def attempts(steps: Steps, late: bool) -> list[Attempt]:
         Attempt("log", Way.ANSWERED, {"recipe": "predictions", "version": "v1", **production}),
         Attempt("log", Way.ANSWERED, {"recipe": "whole", "model": "new", "environment": "TRAINING", "version": "v1"}),
         Attempt("record", Way.ANSWERED, {"model": "m", "prediction": "1"}),
+        Attempt("record_actual", Way.ANSWERED, {"model": "m", "prediction": "1"}),
         Attempt("log_spans", Way.ANSWERED, {"project": "p"}),
         Attempt("log_spans", Way.ANSWERED, {"project": "new"}),
         Attempt("log_evaluations", Way.ANSWERED, {"project": "p"}),
@@ -286,6 +287,7 @@ def attempts(steps: Steps, late: bool) -> list[Attempt]:
         Attempt("push_prompt", Way.PROMPT, {"name": "x", "number": prompt}),
         # A node that one may not see is null, in all of GraphQL here; this SDK asks null for its prompts.
         Attempt("pull_prompt", Way.PROMPT, {"name": "x"}, reads=True, stumbles="TypeError"),
+        Attempt("pull_prompts", Way.PROMPT, {}, reads=True, stumbles="TypeError"),
     ]
 
 

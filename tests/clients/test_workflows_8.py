@@ -357,10 +357,12 @@ def attempts(steps: Steps, cast: Cast) -> list[Attempt]:
     run = steps.ok("experiments_list_runs", experiment=experiment)["runs"][0]["id"]
     project = encode_id("Project", Project.objects.get(name="p").pk)
     production = {"model": "m", "environment": "PRODUCTION"}
+    space = encode_id("Space", cast.production.pk)
     return [
         Attempt("ml_log", Way.RAISED, {"recipe": "predictions", **production}),
         Attempt("ml_log", Way.RAISED, {"recipe": "whole", "model": "new", "environment": "TRAINING"}),
         Attempt("ml_log_stream", Way.ANSWERED, {"model": "m", "prediction": "1"}),
+        Attempt("ml_log_stream_actual", Way.ANSWERED, {"model": "m", "prediction": "1"}),
         Attempt("ml_export_to_df", Way.WRAPPED, production, reads=True),
         Attempt("ml_export_to_parquet", Way.WRAPPED, production, reads=True),
         Attempt("spans_log", Way.RAISED, {"project": "p"}),
@@ -376,6 +378,7 @@ def attempts(steps: Steps, cast: Cast) -> list[Attempt]:
         Attempt("datasets_create", Way.REST, {"name": "new"}),
         Attempt("datasets_create", Way.WRAPPED, {"name": "new", "way": "many"}),
         Attempt("datasets_create", Way.WRAPPED, {"name": "new", "way": "file"}),
+        Attempt("datasets_list", Way.REST, {"space": space}, reads=True),
         Attempt("datasets_get", Way.REST, {"dataset": dataset}, reads=True),
         Attempt("datasets_update", Way.REST, {"dataset": dataset, "name": "renamed"}),
         Attempt("datasets_list_examples", Way.REST, {"dataset": dataset}, reads=True),
@@ -408,6 +411,7 @@ def attempts(steps: Steps, cast: Cast) -> list[Attempt]:
         Attempt("experiments_delete", Way.REST, {"experiment": experiment}),
         Attempt("datasets_delete", Way.REST, {"dataset": dataset}),
         Attempt("projects_create", Way.REST, {"name": "new"}),
+        Attempt("projects_list", Way.REST, {"space": space}, reads=True),
         Attempt("projects_get", Way.REST, {"project": project}, reads=True),
         Attempt("projects_update", Way.REST, {"project": project, "name": "renamed"}),
         Attempt("projects_delete", Way.REST, {"project": project}),
