@@ -454,16 +454,20 @@ def test_nothing_that_several_add_at_once_is_lost(api: Api, cast: Cast) -> None:
     address = f"/v2/datasets/{_made(api)['id']}/examples"
     api.key_of(cast.bob)
 
-    def add(number: int) -> int:
+    def add(number: int) -> None:
+        """Add a row, and again as long as others were faster."""
         try:
-            return api(cast.bob, "POST", address, {"examples": [{"n": number}]})[0]
+            for _ in range(50):
+                status, answer = api(cast.bob, "POST", address, {"examples": [{"n": number}]})
+                if status != 409:
+                    break
+            assert status == 201, answer
         finally:
             connection.close()
 
     with ThreadPoolExecutor(3) as threads:
-        statuses = list(threads.map(add, range(10, 16)))
+        list(threads.map(add, range(10, 16)))
 
     kept = [example["n"] for example in _examples(api, address.removesuffix("/examples"))][3:]
-    assert sorted(kept) == sorted(number for number, status in enumerate(statuses, 10) if status == 201)
-    assert set(statuses) <= {201, 409}
+    assert sorted(kept) == list(range(10, 16))
     assert Table.objects.count() == 1
