@@ -11,6 +11,7 @@ import pytest
 
 from accounts.errors import Forbidden, Invalid, NotFound
 from accounts.models import Project
+from accounts.roles import RoleName
 from apikeys.workflows import exports
 from apikeys.workflows.errors import TooLarge
 from apikeys.workflows.models import Environment, SegmentKind
@@ -249,12 +250,15 @@ def test_whoever_sees_the_project_and_not_its_spans_exports_nothing(cast: Cast) 
         exports.prepare(cast.actor(cast.erin), cast.production, asked())
 
 
-def test_a_restricted_project_is_closed(cast: Cast) -> None:
+def test_a_restricted_project_is_open_to_those_bound_to_it_alone(cast: Cast) -> None:
     log(cast.actor(cast.bob), cast.production, spans_of("a"))
     Project.objects.update(restricted_at=START)
+    bind(cast.charlie, Project.objects.get(), RoleName.READ_ONLY)
 
-    with pytest.raises(NotFound):
-        exports.prepare(cast.actor(cast.charlie), cast.production, asked())
+    for who in (cast.alice, cast.bob, cast.dana):
+        with pytest.raises(NotFound):
+            exports.prepare(cast.actor(who), cast.production, asked())
+    assert _ids(exported(cast.actor(cast.charlie), cast.production, asked())) == ["a"]
 
 
 def _fraud(environment: Environment = Environment.PRODUCTION, **more: Any) -> exports.ExportQuery:

@@ -13,11 +13,13 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.audit import Tag
 from accounts.models import AuditEvent, Project
+from accounts.roles import RoleName
 from accounts.wire import encode_id
 from apikeys.workflows import experiments, projects, tables
 from apikeys.workflows.models import Dataset, Experiment, Table, WorkflowUse
 from apikeys.workflows.streams import Stream
 from tests.accounts.rest import Api
+from tests.factories import bind
 
 if TYPE_CHECKING:
     from tests.cast import Cast
@@ -321,7 +323,12 @@ def test_projects_are_made_found_renamed_and_deleted(api: Api, cast: Cast) -> No
 def test_restricted_projects_are_seen_by_those_bound_to_them_alone(api: Api, cast: Cast) -> None:
     project = projects.create_project(cast.actor(cast.bob), cast.production, name="secret", at=timezone.now())
     Project.objects.update(restricted_at=timezone.now())
+    bind(cast.charlie, project, RoleName.READ_ONLY)
+    address = f"/v2/projects/{encode_id('Project', project.pk)}"
 
     for person in (cast.bob, cast.alice):
-        assert api(person, "GET", f"/v2/projects/{encode_id('Project', project.pk)}")[0] == 404
+        assert api(person, "GET", address)[0] == 404
         assert api(person, "GET", "/v2/projects")[1]["projects"] == []
+    status, seen = api(cast.charlie, "GET", address)
+    assert (status, seen["name"]) == (200, "secret")
+    assert api(cast.charlie, "GET", "/v2/projects")[1]["projects"] == [seen]
