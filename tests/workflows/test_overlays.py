@@ -116,9 +116,19 @@ def test_patches_make_metadata_where_there_was_none() -> None:
     assert _laid(overlay, _rows()).column(METADATA).to_pylist() == [None, None, '{"n": 1}']
 
 
-@pytest.mark.parametrize("text", [None, "", "1", "[]", "{", "[" * 100_000])
-def test_a_patch_is_a_json_object(text: str | None) -> None:
-    with pytest.raises(ValueError, match="."):
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "Expecting value"),
+        ("", "Expecting value"),
+        ("1", "is no JSON object"),
+        ("[]", "is no JSON object"),
+        ("{", "Expecting property name"),
+        ("[" * 100_000, "nests too deep"),
+    ],
+)
+def test_a_patch_is_a_json_object(text: str | None, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
         read_patch(text)
 
 
