@@ -199,7 +199,7 @@ def test_a_refusal_in_the_transaction_leaves_nothing(cast: Cast, tables_folder: 
     assert not Table.objects.exists()
 
 
-def test_a_folder_is_on_the_disk_before_anything_leads_into_it(
+def test_a_table_and_its_folder_are_on_the_disk_before_anything_leads_to_them(
     cast: Cast, tables_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[str] = []
@@ -213,8 +213,11 @@ def test_a_folder_is_on_the_disk_before_anything_leads_into_it(
 
     row = stored(cast, stream_of(pa.table({"n": [1]})))
 
-    folders = [name for name in synced if not name.endswith(".parquet")]
-    assert folders == [str(tables_folder), str(tables_folder), str((tables_folder / row.file).parent)]
+    place = tables_folder / row.file
+    assert synced == [
+        *(str(tables_folder), str(tables_folder / "incoming" / place.name)),
+        *(str(tables_folder), str(place.parent)),
+    ]
 
 
 def test_a_full_disk_is_told_from_bad_data_and_leaves_nothing(cast: Cast, tables_folder: Path) -> None:
