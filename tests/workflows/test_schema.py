@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from tests.workflows.rows import dataset, experiment, project
 
 pytestmark = pytest.mark.django_db
 
+PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "workflows" / "prompts.md"
 LISTS = ("projects", "models", "datasets", "experiments", "prompts")
 
 
@@ -79,6 +82,20 @@ def test_a_space_lists_what_lies_in_it(cast: Cast) -> None:
             "tracesProject": {"id": encode_id("Model", traces.pk)},
         }
     ]
+
+
+def test_what_the_page_about_prompts_asks_is_answered(cast: Cast) -> None:
+    (document,) = re.findall(r"^```graphql\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    golden = dataset(cast.production, "golden")
+    fraud = project(cast.production, "fraud", kind="ML_MODEL")
+
+    space = asker(cast.charlie).data(document, id=encode_id("Space", cast.production.pk))["node"]
+
+    version = {"id": golden.versions.get().wire_id, "name": "v1"}
+    assert nodes(space["datasets"]) == [
+        {"id": golden.wire_id, "name": "golden", "lastWriter": "Bob Baker", "versions": {"edges": [{"node": version}]}}
+    ]
+    assert nodes(space["models"]) == [{"id": encode_id("Model", fraud.pk), "name": "fraud", "modelType": "mlModel"}]
 
 
 def test_models_are_found_by_their_whole_name(cast: Cast) -> None:
