@@ -28,6 +28,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from pytest_django import Settings
 
 from accounts.models import AuditEvent, Project, ProjectKind, Space, User
+from accounts.roles import RoleName
 from accounts.wire import encode_id
 from apikeys.lifecycle import revoke_key
 from apikeys.workflows import streams, tables
@@ -37,7 +38,7 @@ from apikeys.workflows.grpc.server import Server
 from apikeys.workflows.grpc.services import SERVICES
 from apikeys.workflows.models import Dataset, DatasetVersion, Experiment, WorkflowUse
 from tests.cast import Cast
-from tests.factories import ProjectFactory, later, user_key
+from tests.factories import ProjectFactory, bind, later, user_key
 from tests.test_quickstart import ROOT, free_port
 from tests.workflows.conftest import FlightServer
 from tests.workflows.flights import Flight, flying
@@ -1002,6 +1003,47 @@ def test_a_ticket_is_worth_nothing_to_others(flight_server: FlightServer, cast: 
 
     assert found.pop("modelId") == "ArrowKeyError"
     assert set(found.values()) == {"ArrowInvalid"}, found
+
+
+def test_a_restricted_project_is_open_to_those_bound_to_it_alone(
+    flight_server: FlightServer, cast: Cast, bobs: str, space: str, tables_folder: Path
+) -> None:
+    alices, charlies = (user_key(who, cast.account).plaintext for who in (cast.alice, cast.charlie))
+    spans = pa.table({"context.span_id": [f"{1:016x}"]})
+    target = {"spaceId": space, "externalModelId": "tracing"}
+    patch = pa.array(['{"a": 1}'])
+    updates: list[tuple[dict[str, Any], pa.Table]] = [
+        ({"writeSpanEvaluationRequest": target}, spans.append_column("eval.good.label", pa.array(["yes"]))),
+        ({"writeSpanAnnotationRequest": target}, spans.append_column("annotation.note.label", pa.array(["fine"]))),
+        ({"writeSpanAttributesMetadataRequest": target}, spans.append_column("patch_document", patch)),
+    ]
+    body = trace_of("tracing", "first")
+    with channel_to(flight_server) as channel, flying(flight_server, None) as connection:
+        send(channel, body, authorization=bobs, arize__space__id=space)
+        Project.objects.update(restricted_at=timezone.now())
+        bind(cast.charlie, Project.objects.get(), RoleName.MEMBER)
+        stored = files(tables_folder)
+        refused = []
+        for key in (bobs, alices):
+            refused.append(refusal_of(channel, body, authorization=key, arize__space__id=space).name)
+            flight = connection.with_key(key)
+            for command, table in updates:
+                with pytest.raises(pa.lib.ArrowKeyError, match="no such project, or you have no access to it"):
+                    flight.put(table, "SpansUpdated", **command)
+            refused.append(outcome_of_export(flight, exporting(space)))
+        kept = files(tables_folder)
+
+        sent = send(channel, body, authorization=charlies, arize__space__id=space)
+        flight = connection.with_key(charlies)
+        for command, table in updates:
+            flight.put(table, "SpansUpdated", **command)
+        info = flight.info(**exporting(space))
+
+    assert refused == ["PERMISSION_DENIED", "ArrowKeyError"] * 2
+    assert (kept, Project.objects.count()) == (stored, 1)
+    assert sent == grpc.StatusCode.OK
+    assert len(files(tables_folder)) == len(stored) + 4
+    assert info.total_records == 2
 
 
 def outcome_of_export(flight: Flight, query: dict[str, Any]) -> str:

@@ -330,6 +330,43 @@ def test_whoever_may_add_spans_to_one_project_is_listened_to(cast: Cast, key: st
     assert post("/v1/traces", charlies, cast.production, traced("a", project="another")).status_code == 403
 
 
+PREDICTED = described(pa.table({"who": ["1"]}), environment=3, spans=False, prediction_id="who")
+JUDGED = described(pa.table({"context.span_id": ["a"], "eval.Right.label": ["yes"]}))
+
+
+@pytest.mark.parametrize(
+    ("address", "first", "body", "status"),
+    [
+        (ARROW, None, None, 404),
+        (ARROW, None, JUDGED, 404),
+        (ARROW, PREDICTED, PREDICTED, 404),
+        ("/v1/log", None, None, 404),
+        ("/v1/traces", None, None, 403),
+    ],
+    ids=["spans", "evaluations", "predictions", "a record", "traces"],
+)
+def test_a_restricted_project_takes_from_those_bound_to_it_alone(
+    cast: Cast, key: str, tables_folder: Path, address: str, first: bytes | None, body: bytes | None, status: int
+) -> None:
+    assert post(address, key, cast.production, first).status_code == 200
+    Project.objects.update(restricted_at=timezone.now())
+    bind(cast.charlie, Project.objects.get(), RoleName.MEMBER)
+    alices = user_key(cast.alice, cast.account, "alice").plaintext
+    charlies = user_key(cast.charlie, cast.account, "charlie").plaintext
+
+    for unbound in (key, alices):
+        response = post(address, unbound, cast.production, body)
+
+        assert response.status_code == status
+        assert response.json()["detail"] == "There is no such project, or you have no access to it."
+    assert (Project.objects.count(), Segment.objects.count(), Table.objects.count()) == (1, 1, 1)
+    assert len(list(tables_folder.rglob("*.parquet"))) == 1
+
+    assert post(address, charlies, cast.production, body).status_code == 200
+    assert set(Segment.objects.values_list("project__name", flat=True)) == {Project.objects.get().name}
+    assert Segment.objects.count() == 2
+
+
 def test_traces_are_not_read_of_whoever_may_add_them_to_nothing(cast: Cast) -> None:
     body = Counting(traced("a"))
     headers = {
