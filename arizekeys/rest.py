@@ -14,7 +14,7 @@ from typing import IO, Any, NoReturn
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.signals import got_request_exception
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, UnreadablePostError
 from django.utils.encoding import iri_to_uri
 from rest_framework import exceptions
 from rest_framework.negotiation import BaseContentNegotiation
@@ -121,6 +121,8 @@ def problem(error: Exception, context: Mapping[str, Any]) -> Response:
         )
     if isinstance(error, RequestDataTooBig):
         return _answer(request._request, 413, "The body is larger than this API reads.", "content_too_large")
+    if isinstance(error, UnreadablePostError):  # whoever sent it has gone, in all likelihood
+        return _answer(request._request, 400, "The body ends in the middle. Send it again.", "unreadable")
     if isinstance(error, SuspiciousOperation):
         return _answer(request._request, 400, "The request cannot be read.", "invalid")
     return _failure(error, request._request)

@@ -25,6 +25,7 @@ from apikeys.epochs import Epochs  # noqa: E402 -- as above
 from apikeys.following import Follower  # noqa: E402 -- as above
 from apikeys.forward_auth import PATH, ForwardAuth  # noqa: E402 -- as above
 from apikeys.usage import uses  # noqa: E402 -- as above
+from arizekeys.bodies import Whole  # noqa: E402 -- as above
 
 
 def _open() -> ForwardAuth:
@@ -62,4 +63,5 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     """Answer a request: who asks about a key, at once; everybody else through Django."""
     if environ["PATH_INFO"] == PATH:
         return _verify(environ, start_response)
+    environ["wsgi.input"] = Whole(environ["wsgi.input"], environ.get("CONTENT_LENGTH"))
     return _django(environ, start_response)

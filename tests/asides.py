@@ -37,6 +37,14 @@ class Aside(threading.Thread):
         return self.outcome
 
 
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def wait_until_somebody_waits_for_a_lock() -> None:
     """Return once another connection stands still before what this one holds."""
     for _ in range(200):

@@ -66,7 +66,7 @@ KINDS: tuple[ProblemKind, ...] = (
             ("invalid", "A property or a parameter is missing, unknown, of the wrong type or out of bounds."),
             ("incompatible", "Parts of the request do not go together, or not with what the user is."),
             ("too_complex", "A GraphQL operation asks for more than is answered at once. Split it, or its pages."),
-            ("unreadable", "What came is no Arrow stream, no spans or no record, or it ended in the middle."),
+            ("unreadable", "What came is no Arrow stream, no spans or no record, or the body ended in the middle."),
             ("too_large", "There are more rows, columns or bytes than are taken at once. Send less at once."),
             ("invalid_request", "The API key came twice, or in the address, a cookie or a form. Refresh that key."),
         ),

@@ -188,6 +188,13 @@ def free_port() -> int:
 @contextlib.contextmanager
 def authority(folder: Path, *, threads: int = 1, **settings: str) -> Iterator[int]:
     """Run arizekeys as its service files do, on the tests' database and with some more settings; give its port."""
+    with served(folder, threads=threads, **settings) as (port, _):
+        yield port
+
+
+@contextlib.contextmanager
+def served(folder: Path, *, threads: int = 1, **settings: str) -> Iterator[tuple[int, subprocess.Popen[Any]]]:
+    """Do the same; give its process, too, which leads a group of all that belong to it."""
     port = free_port()
     log = folder / f"arizekeys-{port}.log"
     # As in deploy/arizekeys.service; with more threads as in deploy/arizekeys-uploads.service.
@@ -196,10 +203,17 @@ def authority(folder: Path, *, threads: int = 1, **settings: str) -> Iterator[in
         *("--workers", "1", "--blocking-threads", str(threads), "--no-ws", "arizekeys.wsgi:application"),
     ]
     with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=_environment(folder) | settings, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=_environment(folder) | settings,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
     with ended(process):
         wait_for_port(port, process, log)
-        yield port
+        yield port, process
 
 
 def _environment(folder: Path) -> dict[str, str]:

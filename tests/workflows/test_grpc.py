@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +36,7 @@ from apikeys.workflows.grpc.commands import answers
 from apikeys.workflows.grpc.server import Server
 from apikeys.workflows.grpc.services import SERVICES
 from apikeys.workflows.models import Dataset, DatasetVersion, Experiment, WorkflowUse
+from tests.asides import wait_for
 from tests.cast import Cast
 from tests.factories import ProjectFactory, bind, later, user_key
 from tests.test_quickstart import ROOT, free_port
@@ -416,14 +416,6 @@ def test_a_key_revoked_while_data_comes_keeps_nothing(
             writer.close()
     assert files(tables_folder) == []
     assert not Dataset.objects.exists()
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_refusal_does_not_wait_for_the_data(flight_server: FlightServer, bobs: str, cast: Cast) -> None:

@@ -1,0 +1,40 @@
+"""Bodies that end before their length does: a server that lost the connection hands on what came, as if it were all.
+
+What came may do by itself: JSON that lacks but white space, or the first of many spans.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Whole:
+    """The body of a request (PEP 3333, ``wsgi.input``); reading it fails where it broke off."""
+
+    def __init__(self, body: Any, length: str | None) -> None:
+        self._body = body
+        self._missing = int(length) if length and length.isdecimal() else 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return so many bytes, fewer only at the end.
+
+        Raises:
+            OSError: that came too early. Django makes UnreadablePostError of it.
+        """
+        part: bytes = self._body.read(size)
+        return self._counted(part, is_short=len(part) != size)
+
+    def readline(self, size: int = -1, /) -> bytes:
+        """Return a line, or so many bytes of it.
+
+        Raises:
+            OSError: as above.
+        """
+        line: bytes = self._body.readline(size)
+        return self._counted(line, is_short=len(line) != size and not line.endswith(b"\n"))
+
+    def _counted(self, part: bytes, *, is_short: bool) -> bytes:
+        self._missing -= len(part)
+        if is_short and self._missing > 0:
+            raise OSError("The body ends in the middle.")
+        return part

@@ -1,0 +1,118 @@
+"""Data through the web server as it is run: what is half there is not kept, and what was acknowledged is."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accounts.models import Project
+from accounts.wire import encode_id
+from apikeys.workflows import tables
+from apikeys.workflows.models import Dataset, Table
+from tests.asides import wait_for
+from tests.cast import Cast
+from tests.factories import user_key
+from tests.proxies.surroundings import LOOPBACK, PATIENCE, served
+from tests.workflows.logging import asked, exported, spans_of
+from tests.workflows.test_ingest import RECORD, described, traced
+
+
+@dataclass
+class Web:
+    """The web server, and somebody who asks it."""
+
+    port: int
+    process: subprocess.Popen[Any]
+    headers: dict[str, str]
+
+    def post(self, address: str, body: bytes, kind: str) -> tuple[int, bytes]:
+        """Send something; return status and body."""
+        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=PATIENCE)
+        with contextlib.closing(connection):
+            connection.request("POST", address, body, self.headers | {"Content-Type": kind})
+            response = connection.getresponse()
+            return response.status, response.read()
+
+    def ask(self, address: str, length: str, kind: str, *more: str, body: bytes) -> tuple[int, str]:
+        """Send a request and nothing behind it, as if all had come; return status and code."""
+        with self.begin(address, length, kind, *more) as wire:
+            wire.sendall(body)
+            wire.shutdown(socket.SHUT_WR)
+            response = http.client.HTTPResponse(wire)
+            response.begin()
+            said = json.loads(response.read())
+        # GraphQL has a shape of its own.
+        code = said["errors"][0]["extensions"]["code"] if "errors" in said else said.get("error_code", "")
+        return response.status, code
+
+    def begin(self, address: str, length: str, kind: str, *more: str) -> socket.socket:
+        """Send the head of a request."""
+        lines = [f"POST {address} HTTP/1.1", f"Host: {LOOPBACK}", f"Content-Type: {kind}", length, *more]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        wire = socket.create_connection((LOOPBACK, self.port), timeout=PATIENCE)
+        wire.sendall("\r\n".join([*lines, "", ""]).encode())
+        return wire
+
+
+@pytest.fixture
+def web(transactional_db: None, cast: Cast, tables_folder: Path, tmp_path: Path) -> Iterator[Web]:
+    """Bob, asking the web server."""
+    key = user_key(cast.bob, cast.account).plaintext
+    headers = {"authorization": key, "arize-space-id": encode_id("Space", cast.production.pk)}
+    given = {"ARIZEKEYS_TABLES": str(tables_folder), "ARIZEKEYS_TRUSTED_PROXIES": "0"}
+    with served(tmp_path, **given) as (port, process):
+        yield Web(port, process, headers)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+PROTOBUF, JSON = "application/x-protobuf", "application/json"
+
+
+def test_a_web_server_keeps_what_it_acknowledged_and_nothing_of_what_broke_off(
+    cast: Cast, web: Web, tables_folder: Path
+) -> None:
+    example = {"name": "golden", "space_id": web.headers["arize-space-id"], "examples": [{"n": 1}]}
+    whole = json.dumps(example).encode()
+    large = described(spans_of(*map(str, range(200_000))))
+    with web.begin("/v1/pandas_arrow", f"Content-Length: {len(large)}", "") as wire:
+        wire.sendall(large[: len(large) // 2])
+        wait_for(lambda: files(tables_folder) != [])  # it is being read
+    wait_for(lambda: files(tables_folder) == [])
+    for address, kind, body, more in [  # each would do by itself
+        ("/v1/log", JSON, json.dumps(RECORD).encode(), []),
+        ("/v1/traces", PROTOBUF, traced("a"), []),
+        ("/v1/traces", PROTOBUF, gzip.compress(traced("a")), ["Content-Encoding: gzip"]),
+        ("/v2/datasets", JSON, whole, []),
+        ("/graphql", JSON, json.dumps({"query": "{ __typename }"}).encode(), []),
+    ]:
+        broken_off = web.ask(address, f"Content-Length: {len(body) + 9}", kind, *more, body=body)
+        assert (address, broken_off) == (address, (400, "unreadable"))
+    found = [*Project.objects.values_list("name", flat=True), *Dataset.objects.values_list("name", flat=True)]
+    assert (found, Table.objects.count(), files(tables_folder)) == ([], 0, [])
+
+    assert web.post("/v1/pandas_arrow", described(spans_of("a", "b")), "")[0] == 200
+    assert web.post("/v2/datasets", whole, JSON)[0] == 201
+    os.killpg(web.process.pid, signal.SIGKILL)
+    web.process.wait(PATIENCE)
+    tables.sweep(grace=-1)
+
+    rows = exported(cast.actor(cast.bob), cast.production, asked())
+    assert rows["context.span_id"].to_pylist() == ["a", "b"]
+    table = tables.read(Dataset.objects.get().versions.get().table).table()
+    assert table["n"].to_pylist() == [1]
+    assert (len(files(tables_folder)), Table.objects.count(), Project.objects.count()) == (2, 2, 1)
