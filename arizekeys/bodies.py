@@ -5,15 +5,18 @@ What came may do by itself: JSON that lacks but white space, or the first of man
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
 class Whole:
     """The body of a request (PEP 3333, ``wsgi.input``); reading it fails where it broke off."""
 
-    def __init__(self, body: Any, length: str | None) -> None:
-        self._body = body
-        self._missing = int(length) if length and length.isdecimal() else 0
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        self._body = environ["wsgi.input"]
+        length = environ.get("CONTENT_LENGTH") or ""
+        in_chunks = "HTTP_TRANSFER_ENCODING" in environ  # which a length does not measure, if one comes, too
+        self._missing = int(length) if length.isdecimal() and not in_chunks else 0
 
     def read(self, size: int = -1, /) -> bytes:
         """Return so many bytes, fewer only at the end.

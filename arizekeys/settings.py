@@ -122,6 +122,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "arizekeys.middleware.RefusePlainHttp",  # before the redirect to HTTPS, which would hide a key sent in the clear
+    "arizekeys.middleware.RefuseUnmeasured",
     "arizekeys.middleware.TellSettling",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -63,5 +63,5 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     """Answer a request: who asks about a key, at once; everybody else through Django."""
     if environ["PATH_INFO"] == PATH:
         return _verify(environ, start_response)
-    environ["wsgi.input"] = Whole(environ["wsgi.input"], environ.get("CONTENT_LENGTH"))
+    environ["wsgi.input"] = Whole(environ)
     return _django(environ, start_response)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from accounts.models import Project
@@ -37,19 +38,20 @@ class Web:
     process: subprocess.Popen[Any]
     headers: dict[str, str]
 
-    def post(self, address: str, body: bytes, kind: str) -> tuple[int, bytes]:
-        """Send something; return status and body."""
+    def post(self, address: str, body: bytes, kind: str, *, in_chunks: bool = False, **more: str) -> int:
+        """Send something; return the status."""
         connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=PATIENCE)
+        sent = iter((body[:9], body[9:])) if in_chunks else body
         with contextlib.closing(connection):
-            connection.request("POST", address, body, self.headers | {"Content-Type": kind})
-            response = connection.getresponse()
-            return response.status, response.read()
+            connection.request("POST", address, sent, self.headers | {"Content-Type": kind} | more)
+            return connection.getresponse().status
 
-    def ask(self, address: str, length: str, kind: str, *more: str, body: bytes) -> tuple[int, str]:
+    def ask(self, address: str, length: str, kind: str, *more: str, body: bytes = b"") -> tuple[int, str]:
         """Send a request and nothing behind it, as if all had come; return status and code."""
         with self.begin(address, length, kind, *more) as wire:
-            wire.sendall(body)
-            wire.shutdown(socket.SHUT_WR)
+            if body:
+                wire.sendall(body)
+                wire.shutdown(socket.SHUT_WR)
             response = http.client.HTTPResponse(wire)
             response.begin()
             said = json.loads(response.read())
@@ -102,17 +104,31 @@ def test_a_web_server_keeps_what_it_acknowledged_and_nothing_of_what_broke_off(
     ]:
         broken_off = web.ask(address, f"Content-Length: {len(body) + 9}", kind, *more, body=body)
         assert (address, broken_off) == (address, (400, "unreadable"))
+    for address in ("/v2/datasets", "/graphql"):
+        assert web.ask(address, "Transfer-Encoding: chunked", JSON) == (411, "")
+    with grpc.insecure_channel(f"{LOOPBACK}:{web.port}") as channel:
+        call: Any = channel.unary_unary("/v2/datasets")
+        with pytest.raises(grpc.RpcError, match="411"):
+            call(b"by HTTP/2, which announces no body", timeout=PATIENCE)
+    cut = b"3e8\r\n" + gzip.compress(traced("a"))
+    in_chunks = ["Transfer-Encoding: chunked", PROTOBUF, "Content-Encoding: gzip"]
+    assert web.ask("/v1/traces", *in_chunks, body=cut[:50]) == (400, "unreadable")
     found = [*Project.objects.values_list("name", flat=True), *Dataset.objects.values_list("name", flat=True)]
     assert (found, Table.objects.count(), files(tables_folder)) == ([], 0, [])
 
-    assert web.post("/v1/pandas_arrow", described(spans_of("a", "b")), "")[0] == 200
-    assert web.post("/v2/datasets", whole, JSON)[0] == 201
+    assert web.post("/v1/pandas_arrow", described(spans_of("a")), "") == 200
+    assert web.post("/v1/pandas_arrow", described(spans_of("b")), "", in_chunks=True) == 200
+    assert web.post("/v1/log", json.dumps(RECORD).encode(), JSON, in_chunks=True) == 200
+    assert web.post("/v1/traces", traced("c"), PROTOBUF, in_chunks=True) == 200
+    packed = {"Content-Encoding": "gzip"}
+    assert web.post("/v1/traces", gzip.compress(traced("d")), PROTOBUF, in_chunks=True, **packed) == 200
+    assert web.post("/v2/datasets", whole, JSON) == 201
     os.killpg(web.process.pid, signal.SIGKILL)
     web.process.wait(PATIENCE)
     tables.sweep(grace=-1)
 
     rows = exported(cast.actor(cast.bob), cast.production, asked())
-    assert rows["context.span_id"].to_pylist() == ["a", "b"]
+    assert sorted(rows["name"].to_pylist()) == ["c", "d", "name a", "name b"]
     table = tables.read(Dataset.objects.get().versions.get().table).table()
     assert table["n"].to_pylist() == [1]
-    assert (len(files(tables_folder)), Table.objects.count(), Project.objects.count()) == (2, 2, 1)
+    assert (len(files(tables_folder)), Table.objects.count(), Project.objects.count()) == (6, 6, 2)
