@@ -19,12 +19,13 @@ class Api:
 
     cast: Cast
     keys: dict[int, str] = field(default_factory=dict)
+    raises: bool = True  # what failed with us, instead of answering it
 
     def __call__(
         self, user: User, method: str, address: str, body: Any = None, **headers: str
     ) -> tuple[int, dict[str, Any]]:
         content = b"" if body is None else json.dumps(body).encode()
-        response = Client().generic(
+        response = Client(raise_request_exception=self.raises).generic(
             method,
             address,
             content,

@@ -31,6 +31,7 @@ from tests.cast import Cast
 from tests.factories import bind, service_key, user_key
 from tests.workflows.logging import asked, exported, spans_of
 from tests.workflows.sending import as_bytes
+from tests.workflows.storage import BROKEN, LONG, broken
 from tests.workflows.test_uploads import CLIENT
 
 ARROW = "/v1/pandas_arrow"
@@ -88,6 +89,8 @@ def post(
     space: Space | None,
     body: bytes | None = None,
     kind: str | None = None,
+    *,
+    client: Client | None = None,
     **headers: Any,
 ) -> Any:
     own, own_kind = BODIES[address]
@@ -97,7 +100,8 @@ def post(
     if space is not None:
         given["arize-space-id"] = encode_id("Space", space.pk)
     sent = own if body is None else body
-    return Client().generic("POST", address, sent, content_type=own_kind if kind is None else kind, headers=given)
+    content_type = own_kind if kind is None else kind
+    return (client or Client()).generic("POST", address, sent, content_type=content_type, headers=given)
 
 
 @pytest.fixture
@@ -177,14 +181,9 @@ def test_a_single_record_is_a_row(cast: Cast, key: str) -> None:
 @pytest.mark.parametrize("coding", ["", "gzip"])
 def test_traces_come_plain_or_compressed(cast: Cast, key: str, coding: str) -> None:
     body = traced("ask", "answer")
+    said: dict[str, Any] = {"content_encoding": coding} if coding else {}
 
-    response = post(
-        "/v1/traces",
-        key,
-        cast.production,
-        gzip.compress(body) if coding else body,
-        **({"content_encoding": coding} if coding else {}),
-    )
+    response = post("/v1/traces", key, cast.production, gzip.compress(body) if coding else body, **said)
 
     assert response.status_code == 200
     assert response["Content-Type"] == "application/x-protobuf"
@@ -410,6 +409,25 @@ def test_what_cannot_be_read_is_a_clear_400_and_stores_nothing(
     assert response.status_code == 400, response.content
     assert says in response.json()["detail"]
     assert nothing(tables_folder)
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_what_cannot_be_stored_is_a_503_and_stores_nothing(cast: Cast, key: str, tables_folder: Path, how: str) -> None:
+    prediction = {**RECORD["prediction"], "features": {"city": {"string": LONG}}}  # type: ignore[dict-item]  # as above
+    bodies = {
+        ARROW: described(spans_of("a", **{"attributes.city": [LONG]})),
+        "/v1/log": json.dumps({**RECORD, "prediction": prediction}).encode(),
+        "/v1/traces": traced(LONG),
+    }
+    client = Client(raise_request_exception=False)  # what is logged as an error
+    with broken(tables_folder, how):
+        answers = [post(address, key, cast.production, body, client=client) for address, body in bodies.items()]
+
+    for answer in answers:
+        assert (answer.status_code, answer.json()["error_code"]) == (503, "storage_unavailable")
+        assert str(tables_folder) not in answer.content.decode()
+    assert nothing(tables_folder)
+    assert post(ARROW, key, cast.production).status_code == 200
 
 
 def test_a_bomb_of_gzip_is_unpacked_no_further_than_a_body_may_be(cast: Cast, key: str, tables_folder: Path) -> None:

@@ -19,6 +19,7 @@ from apikeys.workflows.models import Dataset, DatasetKind, DatasetVersion, Table
 from apikeys.workflows.streams import Stream
 from tests.accounts.rest import Api
 from tests.factories import bind, custom_role
+from tests.workflows.storage import BROKEN, LONG, broken
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -440,6 +441,20 @@ def test_deleting_takes_files_along(api: Api, tables_folder: Path, django_captur
 
     assert not Table.objects.exists()
     assert not list(tables_folder.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_what_cannot_be_stored_is_a_503_and_leaves_nothing(api: Api, tables_folder: Path, how: str) -> None:
+    api.raises = False  # what is logged as an error
+    with broken(tables_folder, how):
+        status, problem = _create(api, api.cast.bob, [{"city": LONG}])
+
+    assert (status, problem["error_code"]) == (503, "storage_unavailable")
+    assert str(tables_folder) not in json.dumps(problem)
+    assert not Dataset.objects.exists()
+    assert not Table.objects.exists()
+    assert not list(tables_folder.rglob("*.parquet"))
+    assert _create(api, api.cast.bob)[0] == 201
 
 
 def test_use_is_counted_by_workflow(api: Api) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import decimal
 import json
 import os
-import resource
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -27,6 +26,7 @@ from apikeys.workflows.models import Table
 from apikeys.workflows.streams import Stream, decoded_size
 from tests.cast import Cast
 from tests.workflows.sending import stream_of
+from tests.workflows.storage import broken
 
 COLUMNS = {
     "seconds": pa.array([1, None], pa.timestamp("s")),
@@ -222,22 +222,16 @@ def test_a_table_and_its_folder_are_on_the_disk_before_anything_leads_to_them(
 
 def test_a_full_disk_is_told_from_bad_data_and_leaves_nothing(cast: Cast, tables_folder: Path) -> None:
     table = pa.table({"n": [os.urandom(1_000) for _ in range(5_000)]})
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
-    try:
-        with pytest.raises(StorageFailed, match="nothing of it was kept"):
-            stored(cast, stream_of(table))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    with broken(tables_folder, "full"), pytest.raises(StorageFailed, match="nothing of it was kept"):
+        stored(cast, stream_of(table))
 
     assert files(tables_folder) == []
     assert not Table.objects.exists()
 
 
 def test_a_folder_that_cannot_be_had_is_no_fault_of_the_data(cast: Cast, tables_folder: Path) -> None:
-    tables_folder.write_text("not a folder")
-
-    with pytest.raises(StorageFailed):
+    with broken(tables_folder, "in the way"), pytest.raises(StorageFailed):
         stored(cast, stream_of(pa.table({"n": [1]})))
 
 
