@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
@@ -48,14 +49,16 @@ RECORD = {
 }
 
 
-def described(table: pa.Table, *, environment: int = 5, spans: bool = True, **columns: Any) -> bytes:
+def described(
+    table: pa.Table, *, environment: int = 5, spans: bool = True, compression: str | None = None, **columns: Any
+) -> bytes:
     message = CLIENT.Schema(constants=CLIENT.Constants(model_id="chat", environment=environment, model_version="v1"))
     if spans:
         message.arize_spans.SetInParent()
     else:
         message.arrow_schema.CopyFrom(CLIENT.Columns(**columns))
     metadata = {"arize-schema": base64.b64encode(message.SerializeToString())}
-    return as_bytes(table.replace_schema_metadata(metadata))
+    return as_bytes(table.replace_schema_metadata(metadata), compression=compression)
 
 
 def traced(*names: str, project: str = "chat") -> bytes:
@@ -407,6 +410,31 @@ def test_what_cannot_be_read_is_a_clear_400_and_stores_nothing(
     response = post(address, key, cast.production, body, kind)
 
     assert response.status_code == 400, response.content
+    assert says in response.json()["detail"]
+    assert nothing(tables_folder)
+
+
+def too_wide() -> bytes:
+    return described(pa.table({f"c{number}": [1] for number in range(10_000)}))
+
+
+def exploding() -> bytes:
+    """Rows that claim to be a terabyte once they are unpacked."""
+    body = bytearray(described(spans_of(*map(str, range(1_000))), compression="zstd"))
+    claimed = body.index((8_000).to_bytes(8, "little"))
+    body[claimed : claimed + 8] = (2**40).to_bytes(8, "little")
+    return bytes(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"), [(too_wide, "10000 columns are too many"), (exploding, "A record batch may have 512 MB")]
+)
+def test_what_is_too_large_once_it_is_unpacked_is_a_clear_400(
+    cast: Cast, key: str, tables_folder: Path, body: Callable[[], bytes], says: str
+) -> None:
+    response = post(ARROW, key, cast.production, body())
+
+    assert (response.status_code, response.json()["error_code"]) == (400, "too_large")
     assert says in response.json()["detail"]
     assert nothing(tables_folder)
 
