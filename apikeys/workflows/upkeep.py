@@ -96,9 +96,9 @@ def keep_up(*, at: datetime) -> None:
         tables.sweep()
 
 
-def keep_up_for_ever(ended: threading.Event) -> None:
-    """Do it every hour until told to end: the body of a thread."""
-    while not ended.wait(_EVERY):
+def keep_up_for_ever(ended: threading.Event, *, every: float = _EVERY) -> None:
+    """Do it every hour, or as many seconds, until told to end: the body of a thread."""
+    while not ended.wait(every):
         keep_up(at=timezone.now())
         connection.close()
 

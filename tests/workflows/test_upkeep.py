@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
+import threading
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
+from django.db import transaction
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from accounts.models import AuditEvent
-from apikeys.workflows import tables, upkeep
-from apikeys.workflows.models import Segment, SegmentKind, Table
-from apikeys.workflows.streams import Stream
-from tests.cast import Cast
+from apikeys.workflows import datasets, tables, upkeep
+from apikeys.workflows.models import DatasetKind, DatasetVersion, Segment, SegmentKind, Table
+from tests.asides import Aside, wait_for, wait_until_somebody_waits_for_a_lock
+from tests.cast import Cast, assemble
 from tests.workflows.logging import asked, exported, log, spans_of, update
+from tests.workflows.sending import stream_of
 
 FEW = 20
 
@@ -62,19 +64,20 @@ def test_few_tables_large_ones_and_those_of_other_versions_stay_apart(cast: Cast
     assert upkeep.merge_small(at=timezone.now()) == 0
 
 
-def test_what_was_deleted_meanwhile_does_not_come_back(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_what_is_deleted_meanwhile_does_not_come_back() -> None:
+    cast = assemble()
     bob = cast.actor(cast.bob)
     for number in range(FEW):
         log(bob, cast.production, spans_of(f"s{number}"))
-    written = tables.drafted
+    merging = Aside(lambda: upkeep.merge_small(at=timezone.now()))
 
-    def deleting(stream: Stream) -> object:
+    with transaction.atomic():
         Segment.objects.order_by("pk")[0].delete()
-        return written(stream)
+        merging.start()
+        wait_until_somebody_waits_for_a_lock()
 
-    monkeypatch.setattr(tables, "drafted", deleting)
-
-    assert upkeep.merge_small(at=timezone.now()) == 0
+    assert merging.finish() == 0
     assert Segment.objects.count() == FEW - 1
 
 
@@ -119,7 +122,6 @@ def test_data_that_cannot_be_looked_after_keeps_nothing_else_from_it(
     cast: Cast,
     tables_folder: Path,
     settings: Settings,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     bob, now = cast.actor(cast.bob), timezone.now()
@@ -136,17 +138,19 @@ def test_data_that_cannot_be_looked_after_keeps_nothing_else_from_it(
     assert "could not be put together" in caplog.text
 
     settings.TABLE_DAYS = 7
-    expire, failing = upkeep._expire, bad[0].project_id
-
-    def expire_but_one(number: int, *args: Any, **options: Any) -> None:
-        if number == failing:
-            raise OverflowError
-        expire(number, *args, **options)
-
-    monkeypatch.setattr(upkeep, "_expire", expire_but_one)
+    version = datasets.create_dataset(
+        bob,
+        cast.production,
+        name="in the way",
+        kind=DatasetKind.UNKNOWN,
+        stream=stream_of(pa.table({"n": [1]})),
+        at=now,
+    )
+    DatasetVersion.objects.filter(pk=version.pk).update(table=bad[0].table_id)
     upkeep.keep_up(at=now + timedelta(days=8))
 
     assert set(Segment.objects.values_list("project__name", flat=True)) == {"chat"}
+    assert Segment.objects.count() == FEW
     assert "could not be deleted" in caplog.text
 
 
@@ -183,3 +187,24 @@ def test_what_comes_by_and_by_grows_old_all_the_same(cast: Cast, settings: Setti
 
     kept = exported(bob, cast.production, asked())["context.span_id"].to_pylist()
     assert kept == [f"new {number}" for number in range(FEW)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_is_done_again_and_again_until_the_end(settings: Settings) -> None:
+    settings.TABLE_DAYS = 7
+    cast = assemble()
+    ended = threading.Event()
+    keeping = Aside(lambda: upkeep.keep_up_for_ever(ended, every=0.05))
+    keeping.start()
+
+    try:
+        for name in ("first", "second"):
+            log(cast.actor(cast.bob), cast.production, spans_of("a"), name=name)
+            Segment.objects.update(created_at=timezone.now() - timedelta(days=8))
+            wait_for(lambda: not Segment.objects.exists())
+    finally:
+        ended.set()
+
+    assert keeping.finish() is None
+    events = AuditEvent.objects.filter(tag="project:expire").order_by("pk")
+    assert list(events.values_list("target_label", flat=True)) == ["first", "second"]
