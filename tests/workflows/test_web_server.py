@@ -73,7 +73,7 @@ def web(transactional_db: None, cast: Cast, tables_folder: Path, tmp_path: Path)
     """Bob, asking the web server."""
     key = user_key(cast.bob, cast.account).plaintext
     headers = {"authorization": key, "arize-space-id": encode_id("Space", cast.production.pk)}
-    given = {"ARIZEKEYS_TABLES": str(tables_folder), "ARIZEKEYS_TRUSTED_PROXIES": "0"}
+    given: dict[str, Any] = {"ARIZEKEYS_TABLES": str(tables_folder), "ARIZEKEYS_TRUSTED_PROXIES": "0"}
     with served(tmp_path, **given) as (port, process):
         yield Web(port, process, headers)
 
