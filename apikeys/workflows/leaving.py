@@ -1,7 +1,8 @@
 """What goes with a scope: held before it goes, in the order in which uploads hold it.
 
-Whoever records holds the account's log until the end. An upload has its key, then its dataset, experiment or project,
-and then the log: a deletion that had the log first and waited for one of those would wait for ever.
+Whoever records holds the account's log until the end. An upload has its key, then the space that something new is put
+into, or else its dataset, experiment or project, and then the log: a deletion that had the log first and waited for one
+of those would wait for ever.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ def on_scope_locking(*, scope: Organization | Space, **_: Any) -> None:
     """Wait for uploads into a scope, and let no more begin to write."""
     spaces = scope.spaces.all() if isinstance(scope, Organization) else Space.objects.filter(pk=scope.pk)
     hold(bound_only_at(scope).filter(revoked_at__isnull=True))
+    hold(spaces)  # whatever is new has been put into them by now, or finds them gone
     hold(Dataset.objects.filter(space__in=spaces))
     hold(Experiment.objects.filter(space__in=spaces))
     hold(Project.objects.filter(space__in=spaces))
-    hold(spaces)  # whatever is new has been put into them by now, or finds them gone
 
 
 def hold(rows: QuerySet[Any]) -> list[Any]:

@@ -146,10 +146,23 @@ def test_an_upload_behind_the_deletion_of_its_project_keeps_nothing() -> None:
     assert (Project.objects.count(), Segment.objects.count(), Table.objects.count()) == (0, 0, 0)
 
 
-def test_a_new_dataset_behind_the_deletion_of_its_space_is_refused() -> None:
+def _new(cast: Cast, what: str) -> object:
+    if what == "dataset":
+        return _begun(cast)
+    at = timezone.now()
+    return experiments.create_experiment(
+        cast.actor(cast.bob), cast.production, name="by hand", stream=stream_of(ROWS), at=at
+    )
+
+
+NEW = pytest.mark.parametrize("what", ["dataset", "experiment"])
+
+
+@NEW
+def test_what_is_new_behind_the_deletion_of_its_space_is_refused(what: str) -> None:
     cast = assemble()
     as_it_was = Space.objects.select_related("organization").get(pk=cast.production.pk)
-    creation = Aside(lambda: _begun(replace(cast, production=as_it_was)))
+    creation = Aside(lambda: _new(replace(cast, production=as_it_was), what))
 
     with transaction.atomic():
         delete_space(cast.actor(cast.alice), cast.production, at=timezone.now())
@@ -157,17 +170,18 @@ def test_a_new_dataset_behind_the_deletion_of_its_space_is_refused() -> None:
         wait_until_somebody_waits_for_a_lock()
 
     assert isinstance(creation.finish(), NotFound)
-    assert (Dataset.objects.count(), Table.objects.count()) == (0, 0)
+    assert (Dataset.objects.count(), Experiment.objects.count(), Table.objects.count()) == (0, 0, 0)
 
 
-def test_a_space_that_goes_waits_for_a_new_dataset_and_takes_it_along() -> None:
+@NEW
+def test_a_space_that_goes_waits_for_what_is_new_and_takes_it_along(what: str) -> None:
     cast = assemble()
     deletion = Aside(lambda: delete_space(cast.actor(cast.alice), cast.production, at=timezone.now()))
 
     with transaction.atomic():
-        _begun(cast)
+        _new(cast, what)
         deletion.start()
         wait_until_somebody_waits_for_a_lock()
 
     assert deletion.finish() is None
-    assert (Dataset.objects.count(), Table.objects.count()) == (0, 0)
+    assert (Dataset.objects.count(), Experiment.objects.count(), Table.objects.count()) == (0, 0, 0)
