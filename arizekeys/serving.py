@@ -22,7 +22,7 @@ from typing import Any
 
 import psycopg
 from django.conf import settings
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
@@ -149,6 +149,7 @@ def serve(folder: Path, port: int, flight: Flight, *, ready: Callable[[], None])
         address=LOOPBACK,
         port=port,
         interface=Interfaces.WSGI,
+        http=HTTPModes.http1,  # a body that breaks off over HTTP/2 would keep granian's thread busy for ever
         workers=WORKERS,
         blocking_threads=1,
         respawn_failed_workers=True,

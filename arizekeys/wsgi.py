@@ -1,4 +1,4 @@
-"""What an application server loads: `granian --interface wsgi arizekeys.wsgi:application`.
+"""What an application server loads: `granian --interface wsgi --http 1 arizekeys.wsgi:application`.
 
 The door that is asked on every request of others stands in front of Django, in the same process.
 """

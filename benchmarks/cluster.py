@@ -239,7 +239,7 @@ class Host:
     def start(self) -> None:
         """Start all of it, with what deploy/arizekeys.service gives granian."""
         for door, port in self.ports.items():
-            command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", self.address]
+            command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1", "--host", self.address]
             command += ["--port", str(port), "--workers", str(self.workers), "--blocking-threads", "1"]
             command += ["--respawn-failed-workers", "--workers-kill-timeout", "10", "--no-ws"]
             with (self.folder / f"{door}.log").open("ab") as log:

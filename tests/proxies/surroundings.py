@@ -199,7 +199,8 @@ def served(folder: Path, *, threads: int = 1, **settings: str) -> Iterator[tuple
     log = folder / f"arizekeys-{port}.log"
     # As in deploy/arizekeys.service; with more threads as in deploy/arizekeys-uploads.service.
     command = [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--host", LOOPBACK, "--port", str(port)),
+        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1"),
+        *("--host", LOOPBACK, "--port", str(port)),
         *("--workers", "1", "--blocking-threads", str(threads), "--no-ws", "arizekeys.wsgi:application"),
     ]
     with log.open("w") as output:
