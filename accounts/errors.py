@@ -63,6 +63,12 @@ class Invalid(DomainError):
     code = "invalid"
 
 
+class LengthRequired(Invalid):
+    """A body has no length, and would be taken for empty."""
+
+    code = "length_required"
+
+
 class Conflict(DomainError):
     """A name or an identity is already taken, or the thing is in use (REST: 409)."""
 

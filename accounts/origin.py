@@ -11,6 +11,8 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 
+from accounts.errors import LengthRequired
+
 
 def client_ip(request: HttpRequest) -> str | None:
     """Return the caller's address, or ``None`` where the server gives none (a Unix socket)."""
@@ -65,6 +67,19 @@ def body_of(request: HttpRequest) -> bytes:
         return request.body
     except RequestDataTooBig:
         return b""
+
+
+def require_measured(request: HttpRequest) -> None:
+    """Refuse a body that comes in chunks: Django reads nothing of it, as if it were empty.
+
+    Raises:
+        LengthRequired: it does, and has something in it.
+    """
+    meta = request.META
+    if "HTTP_TRANSFER_ENCODING" not in meta:
+        return
+    if not meta.get("wsgi.input_terminated") or meta["wsgi.input"].read(1):
+        raise LengthRequired("Send the body with a Content-Length, and not in chunks.")
 
 
 def read_body(request: HttpRequest, *, most: int) -> None:

@@ -18,26 +18,27 @@ class Whole:
         in_chunks = "HTTP_TRANSFER_ENCODING" in environ  # which a length does not measure, if one comes, too
         self._missing = int(length) if length.isdecimal() and not in_chunks else 0
 
-    def read(self, size: int = -1, /) -> bytes:
+    def read(self, size: int, /) -> bytes:
         """Return so many bytes, fewer only at the end.
 
         Raises:
             OSError: that came too early. Django makes UnreadablePostError of it.
         """
         part: bytes = self._body.read(size)
-        return self._counted(part, is_short=len(part) != size)
+        self._missing -= len(part)
+        if len(part) < size and self._missing > 0:
+            raise OSError("The body ends in the middle.")
+        return part
 
-    def readline(self, size: int = -1, /) -> bytes:
-        """Return a line, or so many bytes of it.
+    def readline(self, size: int, /) -> bytes:
+        """Return a line, or so many bytes of it. Not the server's own: granian's gives lines without their ends.
 
         Raises:
             OSError: as above.
         """
-        line: bytes = self._body.readline(size)
-        return self._counted(line, is_short=len(line) != size and not line.endswith(b"\n"))
-
-    def _counted(self, part: bytes, *, is_short: bool) -> bytes:
-        self._missing -= len(part)
-        if is_short and self._missing > 0:
-            raise OSError("The body ends in the middle.")
-        return part
+        line = bytearray()
+        while len(line) != size and (byte := self.read(1)):
+            line += byte
+            if byte == b"\n":
+                break
+        return bytes(line)

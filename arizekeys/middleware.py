@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from accounts.origin import came_privately
+from accounts.errors import LengthRequired
+from accounts.origin import came_privately, require_measured
 from apikeys.following import watched
+from arizekeys.rest import instance
 
 _API_PATH = re.compile(settings.API_PATHS)
 
@@ -48,16 +50,14 @@ class RefusePlainHttp:
             "title": "HTTPS required",
             "status": 403,
             "detail": "This API is served over HTTPS only. A key sent over plain HTTP should be refreshed.",
-            "instance": request.path,
+            "instance": instance(request),
+            "error_code": "https_required",
         }
         return JsonResponse(problem, status=403, content_type="application/problem+json")
 
 
 class RefuseUnmeasured:
-    """Middleware: a body without a length is answered 411. Django reads nothing of it, as if it were empty.
-
-    Views with ``takes_unmeasured`` read it past Django, where the server says when it ends.
-    """
+    """Middleware: to a page a body in chunks is answered 411; what is sent to an API is for the API to answer."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -70,22 +70,10 @@ class RefuseUnmeasured:
         self, request: HttpRequest, view: Callable[..., HttpResponse], _args: Any, _kwargs: Any
     ) -> HttpResponse | None:
         """Refuse the request, or let the view answer."""
-        takes = getattr(getattr(view, "cls", None), "takes_unmeasured", False)
-        if (takes and request.META.get("wsgi.input_terminated")) or not _has_unmeasured(request.META):
+        if hasattr(view, "cls"):
             return None
-        problem = {
-            "type": "about:blank",
-            "title": "Length required",
-            "status": 411,
-            "detail": "Send the body with a Content-Length, and not in chunks.",
-            "instance": request.path,
-        }
-        return JsonResponse(problem, status=411, content_type="application/problem+json")
-
-
-def _has_unmeasured(meta: Mapping[str, Any]) -> bool:
-    if "HTTP_TRANSFER_ENCODING" in meta:
-        return True
-    # HTTP/2 has no header that announces a body.
-    by_frames = meta.get("SERVER_PROTOCOL", "").startswith("HTTP/2") and not meta.get("CONTENT_LENGTH")
-    return by_frames and meta["wsgi.input"].read(1) != b""
+        try:
+            require_measured(request)
+        except LengthRequired as refusal:
+            return HttpResponse(refusal.detail, status=411, content_type="text/plain")
+        return None

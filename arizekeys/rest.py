@@ -182,6 +182,11 @@ def _failure(error: Exception, request: HttpRequest) -> Response:
     return _answer(request, 500, "Something is wrong on our side. It is in the log.", "internal_error")
 
 
+def instance(request: HttpRequest) -> str:
+    """Return the address that a problem occurred at, as it may be shown."""
+    return iri_to_uri(redact_text(request.path[:_SHOWN_OF_ADDRESS])) or ""
+
+
 def _answer(
     request: HttpRequest,
     status: int,
@@ -197,7 +202,7 @@ def _answer(
         "title": kind.title,
         "status": status,
         "detail": redact_text(detail),
-        "instance": iri_to_uri(redact_text(request.path[:_SHOWN_OF_ADDRESS])),
+        "instance": instance(request),
         "error_code": code,
     }
     if faults:

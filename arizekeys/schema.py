@@ -26,6 +26,7 @@ from strawberry.schema.config import StrawberryConfig
 from accounts.actors import Actor
 from accounts.audit import Tag, record_refusal
 from accounts.errors import DomainError, Invalid
+from accounts.origin import require_measured
 from accounts.schema import mutations, queries
 from accounts.schema.inquiry import Info, Inquiry
 from accounts.schema.relay import ACCESS, Node, told
@@ -120,6 +121,11 @@ class GraphQL(APIView):
     def get_exception_handler(self) -> Callable[[Exception, Mapping[str, Any]], Response]:
         """Return what turns a refusal of the whole request into an answer."""
         return _refused
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Let in whoever may come in, with a body that can be read."""
+        super().initial(request, *args, **kwargs)
+        require_measured(request._request)
 
     @method_decorator(sensitive_variables())
     def post(self, request: Request) -> Response:

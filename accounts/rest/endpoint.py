@@ -20,7 +20,7 @@ from accounts.audit import Tag, record_refusal
 from accounts.errors import DomainError, Invalid
 from accounts.idempotency import Answer, answer_once
 from accounts.models import Organization, Space
-from accounts.origin import body_of, read_body
+from accounts.origin import body_of, read_body, require_measured
 from accounts.paging import Page
 from accounts.rest.describe import EndpointSchema
 from accounts.rest.problems import Fault, Malformed
@@ -41,6 +41,7 @@ class Endpoint(APIView):
     secret_of = ""  # the id of what a secret in this answer opens
     post_only_reads = False  # sent twice, it reads twice, and there is nothing to do only once
     most_bytes: ClassVar[int | None] = None  # of a body, where it may be larger than elsewhere
+    takes_chunks = False  # reads a body that has no length, past Django
     schema = EndpointSchema()
     # OPTIONS is not offered: browsers of other origins have no business here (security 31).
     http_method_names = ["get", "post", "put", "patch", "delete", "head"]
@@ -66,6 +67,8 @@ class Endpoint(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Let in whoever may come in. Only then is a body read that may be larger than elsewhere."""
         super().initial(request, *args, **kwargs)
+        if not self.takes_chunks:
+            require_measured(request._request)
         if self.most_bytes is not None:
             read_body(request._request, most=self.most_bytes)
 

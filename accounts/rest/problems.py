@@ -65,6 +65,7 @@ KINDS: tuple[ProblemKind, ...] = (
         (
             ("invalid", "A property or a parameter is missing, unknown, of the wrong type or out of bounds."),
             ("incompatible", "Parts of the request do not go together, or not with what the user is."),
+            ("length_required", "The body came in chunks. Send it with a Content-Length."),
             ("too_complex", "A GraphQL operation asks for more than is answered at once. Split it, or its pages."),
             ("unreadable", "What came is no Arrow stream, no spans or no record, or the body ended in the middle."),
             ("too_large", "There are more rows, columns or bytes than are taken at once. Send less at once."),

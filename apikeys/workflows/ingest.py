@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.actors import Door, Operation
-from accounts.errors import Forbidden, Invalid, NotFound
+from accounts.errors import Forbidden, Invalid, LengthRequired, NotFound
 from accounts.models import Space
 from accounts.rest.endpoint import Endpoint
 from accounts.wire import encode_id
@@ -69,7 +69,7 @@ class Ingest(Endpoint):
 
     authentication_classes = [IngestAuthentication]
     schema = None  # type: ignore[assignment]  # of the clients' own making: it is told in docs/workflows
-    takes_unmeasured = True  # OpenTelemetry's exporters for JavaScript send everything in chunks
+    takes_chunks = True  # OpenTelemetry's exporters for JavaScript send everything in chunks
     post_only_reads = True  # no Idempotency-Key: the body is not held, so that there is nothing to compare
 
     @property
@@ -191,16 +191,17 @@ def _read(request: HttpRequest, most: int, *, unzip: bool = False) -> bytes:
 
 
 def _body_of(request: HttpRequest) -> Source:
-    """Return what the body is read from: without a length past Django, which would take it for empty.
+    """Return what the body is read from: in chunks past Django, which would take it for empty.
 
     Then nobody tells an end from a connection that broke off. Arrow, gzip and JSON say where they end; of plain spans
     those of some programs may be stored, and those of others not, where it broke off just between them.
     """
-    unmeasured = "HTTP_TRANSFER_ENCODING" in request.META or not request.META.get("CONTENT_LENGTH")
-    if unmeasured and request.META.get("wsgi.input_terminated"):
-        source: Source = request.META["wsgi.input"]
-        return source
-    return request
+    if "HTTP_TRANSFER_ENCODING" not in request.META:
+        return request
+    if not request.META.get("wsgi.input_terminated"):  # by this server nobody would be told where it ends
+        raise LengthRequired("Send the body with a Content-Length, and not in chunks.")
+    source: Source = request.META["wsgi.input"]
+    return source
 
 
 def _too_large(most: int) -> TooLarge:

@@ -17,6 +17,9 @@ from typing import Any
 
 import grpc
 import pytest
+from django.conf import settings
+from django.shortcuts import resolve_url
+from django.test import Client
 
 from accounts.models import Project
 from accounts.wire import encode_id
@@ -47,16 +50,16 @@ class Web:
             return connection.getresponse().status
 
     def ask(self, address: str, length: str, kind: str, *more: str, body: bytes = b"") -> tuple[int, str]:
-        """Send a request and nothing behind it, as if all had come; return status and code."""
+        """Send a request, and nothing behind it where that is not all of it; return status and code."""
         with self.begin(address, length, kind, *more) as wire:
-            if body:
-                wire.sendall(body)
+            wire.sendall(body)
+            if not body.endswith(LAST_CHUNK):
                 wire.shutdown(socket.SHUT_WR)
             response = http.client.HTTPResponse(wire)
             response.begin()
             said = json.loads(response.read())
         # GraphQL has a shape of its own.
-        code = said["errors"][0]["extensions"]["code"] if "errors" in said else said.get("error_code", "")
+        code = said.get("error_code") or said["errors"][0]["extensions"]["code"]
         return response.status, code
 
     def begin(self, address: str, length: str, kind: str, *more: str) -> socket.socket:
@@ -82,6 +85,7 @@ def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
+LAST_CHUNK = b"0\r\n\r\n"
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 
 
@@ -105,7 +109,9 @@ def test_a_web_server_keeps_what_it_acknowledged_and_nothing_of_what_broke_off(
         broken_off = web.ask(address, f"Content-Length: {len(body) + 9}", kind, *more, body=body)
         assert (address, broken_off) == (address, (400, "unreadable"))
     for address in ("/v2/datasets", "/graphql"):
-        assert web.ask(address, "Transfer-Encoding: chunked", JSON) == (411, "")
+        for chunk, code in ((b"2\r\n{}\r\n", "length_required"), (b"", "invalid")):  # the second is empty in truth
+            said = web.ask(address, "Transfer-Encoding: chunked", JSON, body=chunk + LAST_CHUNK)
+            assert (address, *said) == (address, 400, code)
     with grpc.insecure_channel(f"{LOOPBACK}:{web.port}") as channel:
         call: Any = channel.unary_unary("/v2/datasets")
         with pytest.raises(grpc.RpcError, match="UNAVAILABLE"):
@@ -132,3 +138,13 @@ def test_a_web_server_keeps_what_it_acknowledged_and_nothing_of_what_broke_off(
     table = tables.read(Dataset.objects.get().versions.get().table).table()
     assert table["n"].to_pylist() == [1]
     assert (len(files(tables_folder)), Table.objects.count(), Project.objects.count()) == (6, 6, 2)
+
+
+@pytest.mark.django_db
+def test_a_form_in_chunks_is_no_empty_form(client: Client) -> None:
+    answer = client.post(
+        resolve_url(settings.LOGIN_URL), {"email": "bob@example.com"}, headers={"Transfer-Encoding": "chunked"}
+    )
+
+    assert (answer.status_code, answer["Content-Type"]) == (411, "text/plain")
+    assert "Content-Length" in answer.content.decode()
