@@ -33,11 +33,14 @@ _QUESTIONS = {Sort.PROJECTS: projects_in, Sort.DATASETS: datasets_in, Sort.EXPER
 
 @dataclass(frozen=True)
 class Line:
-    """One thing in words. ``rows`` and ``bytes`` are ``None`` where nothing has been sent yet."""
+    """One thing in words. ``rows`` and ``bytes`` are ``None`` where nothing has been sent yet.
+
+    ``pieces`` is ``None`` where it is not shown, and empty where there is none.
+    """
 
     name: str
     kind: str
-    pieces: str
+    pieces: str | None
     rows: int | None
     bytes: int | None
     written_at: datetime
@@ -95,7 +98,7 @@ def _experiment(row: Experiment, *, named: bool) -> Line:
     return Line(
         name=row.name,
         kind="",
-        pieces=row.dataset.name if named and row.dataset else "",
+        pieces="" if row.dataset is None else row.dataset.name if named else None,
         rows=row.table.rows if row.table else None,
         bytes=row.table.bytes if row.table else None,
         written_at=row.updated_at,

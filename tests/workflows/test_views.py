@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from django.utils import timezone
 from accounts.models import Space, User
 from accounts.roles import RoleName
 from accounts.wire import encode_id
-from apikeys.workflows.models import WorkflowUse
+from apikeys.workflows.models import Experiment, WorkflowUse
 from apikeys.workflows.uses import Workflow
 from tests.cast import Cast
 from tests.factories import PersonFactory, bind, custom_role, service_key, user_key
@@ -117,6 +118,17 @@ def test_each_permission_shows_its_own_and_nothing_else(cast: Cast, permission: 
         own = name in seen
         assert answer.status_code == (200 if own else 403)
         assert (name in answer.getvalue().decode()) == own
+
+
+def test_an_experiment_says_whether_its_dataset_is_not_shown_or_not_there(cast: Cast) -> None:
+    experiment(dataset(cast.production, "golden"), "baseline")
+    Experiment.objects.create(space=cast.production, name="by hand", last_writer="Bob")
+
+    def datasets_on_page(person: User) -> list[str]:
+        return re.findall(r'data-label="Dataset"><div><\w+[^>]*>([^<]*)<', page(person, data_of(cast.production)))
+
+    assert datasets_on_page(cast.bob) == ["None", "golden"]
+    assert datasets_on_page(reader_of(cast, "EXPERIMENT_READ")) == ["None", "Not shown to you"]
 
 
 def test_whoever_sees_nothing_here_is_told_no_names(cast: Cast) -> None:
