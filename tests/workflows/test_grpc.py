@@ -371,6 +371,26 @@ def test_a_key_that_may_only_read_gets_and_lists_and_does_nothing_else(
     assert AuditEvent.objects.filter(outcome="REFUSED", door="flight", operation_type="MUTATION").count() == 5
 
 
+def test_a_refusal_that_cannot_be_recorded_is_a_failure(
+    flight_server: FlightServer, cast: Cast, space: str, tables_folder: Path
+) -> None:
+    create = Asked("put", {"createDataset": {"spaceId": space, "datasetName": "new"}})
+    with flying(flight_server, user_key(cast.charlie, cast.account).plaintext) as reader:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE accounts_auditevent RENAME TO away")
+        try:
+            unrecorded = outcome(reader, create)
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute("ALTER TABLE away RENAME TO accounts_auditevent")
+        recorded = outcome(reader, create)
+
+    assert (unrecorded[0], recorded[0]) == ("FlightUnavailableError", "FlightUnauthorizedError")
+    assert "The database cannot be reached." in unrecorded[1]
+    assert AuditEvent.objects.filter(outcome="REFUSED").count() == 1  # the first counts as not told
+    assert files(tables_folder) == []
+
+
 def test_the_audit_log_has_no_key_that_hides_behind_escapes(
     flight_server: FlightServer, cast: Cast, bobs: str, space: str
 ) -> None:

@@ -18,7 +18,7 @@ from accounts.audit import Tag, record_refusal
 from accounts.errors import DomainError
 from apikeys.workflows.errors import TooManyCalls
 from apikeys.workflows.grpc.patience import IDLE, LONGEST, Lease, Patience
-from apikeys.workflows.grpc.statuses import logger, status_of
+from apikeys.workflows.grpc.statuses import status_of
 
 T = TypeVar("T")
 
@@ -240,21 +240,24 @@ def _answers(method: Method, call: Call, lease: Lease) -> Iterator[bytes]:
             except (grpc.RpcError, ClientGone):
                 return  # the client is gone, and hears nothing any more
             except Exception as error:
-                _record(error, call.actor)
-                status, text = status_of(error, call.method)
+                status, text = status_of(_recorded(error, call.actor), call.method)
                 call.context.abort(status, text)
             with lease.waiting():
                 yield message
 
 
-def _record(error: Exception, actor: Actor | None) -> None:
-    """Tell the account of a refusal that matters, unless that was done."""
+def _recorded(error: Exception, actor: Actor | None) -> Exception:
+    """Tell the account of a refusal that matters, unless that was done; return what the call failed of by then.
+
+    One that cannot be recorded is a failure and no refusal, as at the other doors.
+    """
     if actor is None or not isinstance(error, DomainError) or not error.recorded or error.noted:
-        return
+        return error
     try:
         record_refusal(actor, Tag.ACCESS_REFUSED, error)
-    except Exception:  # what gets past here, the client would be told
-        logger.exception("A refusal could not be recorded.")
+    except Exception as failure:  # whatever it is, it has a status; what escapes, gRPC would tell the client by itself
+        return failure
+    return error
 
 
 def _generator(method: Method, call: Call) -> Any:
