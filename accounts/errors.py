@@ -68,6 +68,9 @@ class LengthRequired(Invalid):
 
     code = "length_required"
 
+    def __init__(self) -> None:
+        super().__init__("Send the body with a Content-Length, and not in chunks.")
+
 
 class Conflict(DomainError):
     """A name or an identity is already taken, or the thing is in use (REST: 409)."""

@@ -79,7 +79,7 @@ def require_measured(request: HttpRequest) -> None:
     if "HTTP_TRANSFER_ENCODING" not in meta:
         return
     if not meta.get("wsgi.input_terminated") or meta["wsgi.input"].read(1):
-        raise LengthRequired("Send the body with a Content-Length, and not in chunks.")
+        raise LengthRequired
 
 
 def read_body(request: HttpRequest, *, most: int) -> None:

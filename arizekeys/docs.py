@@ -61,7 +61,7 @@ _TAGS = {
     "Projects": "What spans and predictions are logged to.",
     "Spans": "What was logged to a project, span by span.",
     "Datasets": "Named examples in versions that follow one another.",
-    "Experiments": "What tasks made of datasets.",
+    "Experiments": "What tasks made, of datasets as a rule.",
     "Role bindings": "Which user has which role in which space or project.",
     "Resource restrictions": "Projects in which only roles given in the project itself count.",
     "Audit logs": "What happened in the account: who did what, when, from where, and with which outcome.",

@@ -199,7 +199,7 @@ def _body_of(request: HttpRequest) -> Source:
     if "HTTP_TRANSFER_ENCODING" not in request.META:
         return request
     if not request.META.get("wsgi.input_terminated"):  # by this server nobody would be told where it ends
-        raise LengthRequired("Send the body with a Content-Length, and not in chunks.")
+        raise LengthRequired
     source: Source = request.META["wsgi.input"]
     return source
 
