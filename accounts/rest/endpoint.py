@@ -75,7 +75,10 @@ class Endpoint(APIView):
     def handle_exception(self, exc: Exception) -> Response:
         """Answer a refusal; one that no verb has recorded, of somebody who only wanted to look, is recorded here."""
         if isinstance(exc, DomainError) and exc.recorded and not exc.noted and isinstance(self.request.auth, Actor):
-            record_refusal(self.request.auth, Tag.ACCESS_REFUSED, exc)
+            try:
+                record_refusal(self.request.auth, Tag.ACCESS_REFUSED, exc)
+            except Exception as failure:  # what escapes here is answered with a page
+                return super().handle_exception(failure)
         return super().handle_exception(exc)
 
     def with_secret(self, response: Response, name: str, secret: str, row_id: str) -> Response:
