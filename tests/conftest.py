@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +45,9 @@ def pytest_configure() -> None:
     # What the workers of a host share, the workers of pytest do not.
     settings.SHARED_FOLDER /= os.environ.get("PYTEST_XDIST_WORKER", "main")
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # Hypothesis also tries what stands in the source of the modules that a worker has read so far. What a test tries
+    # shall be the same whatever ran before it, or what fails in one run could not be found again in the next.
+    pytest.MonkeyPatch().setattr(providers, "_get_local_constants", Constants)
 
 
 def pytest_collection_finish() -> None:
