@@ -30,6 +30,7 @@ def pytest_configure() -> None:
     """Adjust the few settings that the test run itself needs, before Django is set up."""
     from django.conf import settings
 
+    from apikeys import usage
     from arizekeys import local
 
     # Names of static files without their digests, since nothing has collected them.
@@ -45,6 +46,8 @@ def pytest_configure() -> None:
     # What the workers of a host share, the workers of pytest do not.
     settings.SHARED_FOLDER /= os.environ.get("PYTEST_XDIST_WORKER", "main")
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # Else whichever request comes ten seconds after the last one writes the uses of all, and has a query more.
+    usage.FLUSH_SECONDS = 3_600.0
     # Hypothesis also tries what stands in the source of the modules that a worker has read so far. What a test tries
     # shall be the same whatever ran before it, or what fails in one run could not be found again in the next.
     pytest.MonkeyPatch().setattr(providers, "_get_local_constants", Constants)
