@@ -42,6 +42,7 @@ _LONGEST_MESSAGE = 2**20
 # Names of columns of spans that are judgements of them: of a span, of its session or its trace.
 EVALUATION_PREFIXES = ("eval.", "session_eval.", "trace_eval.")
 ANNOTATION_PREFIX = "annotation."
+_SAME_NAME = "Two columns of the upload would be called “{}” in exports: rename one of them."
 
 
 class Environment(StrEnum):
@@ -296,7 +297,7 @@ def _roles(message: Any, model_type: ModelType) -> Iterator[tuple[str, str]]:
         (message.actual_score, "ranking:relevance" if is_ranking else "scoreActualLabel"),
         (message.prediction_group_id, "predictionGroupID"),
         (message.rank, "ranking:rank"),
-        *((feature, feature) for feature in message.features),
+        *((feature, _feature_name(feature)) for feature in message.features),
         *((tag, tag_name(tag)) for tag in message.tags),
         *((column, shap_name(feature)) for feature, column in sorted(message.shap_values.items())),
         *_embedded(message),
@@ -309,6 +310,17 @@ def _roles(message: Any, model_type: ModelType) -> Iterator[tuple[str, str]]:
         (message.threshold_scores, "multiClassThresholdScores"),
     ]
     return ((came, name) for came, name in named if came)
+
+
+def _feature_name(feature: str) -> str:
+    """What exports call a feature: what clients do, unless the rows' ids or times have that name.
+
+    Raises:
+        Invalid: they have.
+    """
+    if feature in (PREDICTION_ID, TIME):
+        raise Invalid(_SAME_NAME.format(feature))
+    return feature
 
 
 def tag_name(tag: str) -> str:
@@ -355,7 +367,7 @@ def _stored_records(upload: Upload, batch: pa.RecordBatch, at: datetime) -> pa.R
     columns: dict[str, Any] = {PREDICTION_ID: None, TIME: None}
     for came, name in upload.columns:
         if columns.get(name) is not None:
-            raise Invalid(f"Two columns of the upload would be called “{name}” in exports: rename one of them.")
+            raise Invalid(_SAME_NAME.format(name))
         columns[name] = plain(_column(batch, came))
     columns[PREDICTION_ID] = _ids(columns[PREDICTION_ID], batch.num_rows)
     columns[TIME] = _times(columns[TIME], batch.num_rows, at)

@@ -218,6 +218,8 @@ def test_actuals_alone_are_about_predictions_elsewhere(environment: int, columns
     [
         ({"features": ["missing"]}, "“missing”, which the arize-schema names, is not among the columns"),
         ({"features": ["time"], "timestamp": "number"}, "would be called “time” in exports"),
+        ({"features": ["time"]}, "would be called “time” in exports"),
+        ({"features": ["predictionID"]}, "would be called “predictionID” in exports"),
         ({"features": ["predictionID"], "prediction_id": "number"}, "would be called “predictionID” in exports"),
         ({"timestamp": "text"}, "times of the upload are string"),
         ({"timestamp": "huge"}, "outside of 1678 to 2261"),
