@@ -81,8 +81,8 @@ def prepare(actor: Actor, space: Space, query: ExportQuery) -> Export:
     """
     project = projects.find_named(actor, space, name=query.project)
     require(actor, _READ[ProjectKind(project.kind)], project)
-    if query.end <= query.start:
-        raise Invalid("An export ends after it starts.")
+    if query.end < query.start:  # clients cut both to seconds, and less than one makes an export of nothing
+        raise Invalid("An export does not end before it starts.")
     if query.chunk is not None and query.chunk < 1:
         raise Invalid("The rows of a batch are one at least.", field="stream_chunk_size")
     if query.sample_rate is not None and not 0 < query.sample_rate <= 1:

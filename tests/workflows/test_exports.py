@@ -208,11 +208,18 @@ def test_samples_keep_whole_traces_and_the_same_ones(cast: Cast) -> None:
     assert exported(bob, cast.production, asked(sample_rate=1.0)).num_rows == 200
 
 
+def test_less_than_a_second_is_an_export_of_nothing(cast: Cast) -> None:
+    bob = cast.actor(cast.bob)
+    log(bob, cast.production, spans_of("a"))
+
+    assert exported(bob, cast.production, asked(start=START, end=START)).num_rows == 0
+
+
 def test_a_query_that_makes_no_sense_is_refused(cast: Cast) -> None:
     bob = cast.actor(cast.bob)
     log(bob, cast.production, spans_of("a"))
     queries: list[tuple[dict[str, Any], str]] = [
-        ({"end": START}, "ends after it starts"),
+        ({"end": START - timedelta(seconds=1)}, "does not end before it starts"),
         ({"chunk": 0}, "one at least"),
         ({"sample_rate": 0.0}, "more than 0"),
         ({"sample_rate": 1.5}, "at most 1"),
