@@ -94,8 +94,8 @@ def find_version(
 
 
 def of_name(rows: QuerySet[M], name: str | None) -> QuerySet[M]:
-    """Return those of a name; there are none of one that no column can hold."""
-    return rows.filter(name=name) if name is not None and is_storable(name) else rows.none()
+    """Return those of a name, kept without the blanks around it; there are none of one that no column can hold."""
+    return rows.filter(name=name.strip()) if name is not None and is_storable(name) else rows.none()
 
 
 def versions_of(actor: Actor, dataset: Dataset) -> QuerySet[DatasetVersion]:

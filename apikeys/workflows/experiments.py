@@ -58,14 +58,21 @@ def get_experiment(actor: Actor, number: int) -> Experiment:
 
 
 def find_experiment(
-    actor: Actor, space: Space, *, number: int | None = None, name: str | None = None, dataset: Dataset | None = None
+    actor: Actor,
+    space: Space,
+    *,
+    number: int | None = None,
+    name: str | None = None,
+    dataset: Dataset | None = None,
+    needed: Permission = Permission.EXPERIMENT_READ,
 ) -> Experiment:
     """Return an experiment of a space by its number, or else by its name on a dataset.
 
     Raises:
-        NotFound, Forbidden: the space's experiments are not the actor's to read, or there is no such one.
+        NotFound, Forbidden: the actor has not the permission ``needed`` in the space, or there is no such experiment.
     """
-    rows = _whole(list_experiments(actor, space))
+    require(actor, needed, space)
+    rows = _whole(Experiment.objects.filter(space=space))
     rows = of_name(rows.filter(dataset=dataset), name) if number is None else rows.filter(pk=number)
     experiment = rows.first()
     if experiment is None:
@@ -77,26 +84,37 @@ def find_experiment(
 def open_experiment(
     actor: Actor, dataset: Dataset, *, name: str, project: Project | None = None, at: datetime
 ) -> Experiment:
-    """Begin an experiment on a dataset's latest version, or return the one begun before under that name.
+    """Begin an experiment on a dataset's latest version, or anew the one begun before under that name.
 
     Raises:
         NotFound, Forbidden: the dataset is not the actor's to see, or to experiment with.
         Conflict: the experiment of that name has its runs.
+        Invalid: that is no name.
+    """
+    name = may_open_experiment(actor, dataset, name)
+    with writing(actor, Tag.EXPERIMENT_CREATED):
+        dataset = lock_dataset(dataset)
+        may_open_experiment(actor, dataset, name)
+        version = find_version(actor, dataset)
+        if project is not None:  # it may have gone meanwhile
+            project = Project.objects.select_for_update(no_key=True).filter(pk=project.pk).first()
+        found = _whole(_named(dataset, name).select_for_update(of=("self",))).first()
+        if found is not None:
+            return _begin_anew(actor, found, version=version, project=project, at=at)
+        return _create(actor, dataset, name=name, version=version, project=project, at=at)
+
+
+def may_open_experiment(actor: Actor, dataset: Dataset, name: str) -> str:
+    """Answer what can be answered before anything is written; return the name, cleaned.
+
+    Raises:
+        NotFound, Forbidden, Conflict, Invalid: as ``open_experiment``.
     """
     require(actor, Permission.EXPERIMENT_CREATE, dataset.space)
     name = clean_name(name)
-    version = find_version(actor, dataset)
-    with writing(actor, Tag.EXPERIMENT_CREATED):
-        require(actor, Permission.EXPERIMENT_CREATE, dataset.space)
-        dataset = lock_dataset(dataset)
-        found = _whole(Experiment.objects.filter(dataset=dataset, name=name)).first()
-        if found is not None:
-            if found.table is not None:
-                raise _taken(dataset, name)
-            return found
-        if project is not None:  # it may have gone meanwhile
-            project = Project.objects.select_for_update(no_key=True).filter(pk=project.pk).first()
-        return _create(actor, dataset, name=name, version=version, project=project, at=at)
+    if _named(dataset, name).exclude(table=None).exists():
+        raise _taken(dataset, name)
+    return name
 
 
 def post_runs(actor: Actor, experiment: Experiment, *, stream: Stream, at: datetime) -> Experiment:
@@ -198,11 +216,16 @@ def lock_experiment(experiment: Experiment) -> Experiment:
     Raises:
         NotFound: it was deleted meanwhile.
     """
-    rows = _whole(Experiment.objects.select_for_update(of=("self",)).filter(pk=experiment.pk))
-    found = rows.first()
-    if found is None:
-        raise NotFound("The experiment was deleted meanwhile.")
-    return found
+    return _as_it_is(experiment, Experiment.objects.select_for_update(of=("self",)))
+
+
+def get_again(experiment: Experiment) -> Experiment:
+    """Return an experiment as it is now.
+
+    Raises:
+        NotFound: it was deleted meanwhile.
+    """
+    return _as_it_is(experiment, Experiment.objects.all())
 
 
 def replace_runs(actor: Actor, experiment: Experiment, table: Table, *, at: datetime) -> None:
@@ -228,6 +251,21 @@ def _fill(actor: Actor, experiment: Experiment, table: Table, *, at: datetime) -
     experiment.updated_at = after(experiment.updated_at, at)
     experiment.last_writer = actor.label
     experiment.save(update_fields=["table", "updated_at", "last_writer"])
+
+
+def _begin_anew(
+    actor: Actor, experiment: Experiment, *, version: DatasetVersion, project: Project | None, at: datetime
+) -> Experiment:
+    """Let an experiment that broke off be on the version there is now: whoever repeats it takes its examples."""
+    project = experiment.project or project
+    if (experiment.version, experiment.project) != (version, project):
+        experiment.version, experiment.project = version, project
+        experiment.updated_at = after(experiment.updated_at, at)
+        experiment.last_writer = actor.label
+        experiment.save(update_fields=["version", "project", "updated_at", "last_writer"])
+        told = where_told(experiment)
+        record(actor, Tag.EXPERIMENT_CHANGED, experiment, at=at, **told, version=version.name)
+    return experiment
 
 
 def _create(
@@ -265,6 +303,13 @@ def _create(
 def _named(on: Dataset | Space, name: str) -> QuerySet[Experiment]:
     where = {"dataset": on} if isinstance(on, Dataset) else {"dataset": None, "space": on}
     return Experiment.objects.filter(**where, name=name)
+
+
+def _as_it_is(experiment: Experiment, rows: QuerySet[Experiment]) -> Experiment:
+    found = _whole(rows).filter(pk=experiment.pk).first()
+    if found is None:
+        raise NotFound("The experiment was deleted meanwhile.")
+    return found
 
 
 def _whole(rows: QuerySet[Experiment]) -> QuerySet[Experiment]:

@@ -11,6 +11,7 @@ from accounts.models import AuditEvent
 from apikeys.workflows import datasets, experiments
 from apikeys.workflows.models import Dataset, DatasetKind, Experiment
 from tests.cast import Cast
+from tests.factories import ProjectFactory
 from tests.workflows.sending import stream_of
 
 RUNS = pa.table({"id": ["1"], "example_id": ["a"], "result": ["2"]})
@@ -54,6 +55,21 @@ def test_beginning_can_be_repeated_until_runs_are_posted(cast: Cast, dataset: Da
         experiments.open_experiment(bob, dataset, name="try", at=at)
     with pytest.raises(Conflict):
         experiments.post_runs(bob, first, stream=stream_of(RUNS), at=at)
+
+
+def test_whoever_begins_again_takes_the_version_that_there_is_now(cast: Cast, dataset: Dataset) -> None:
+    bob, at = cast.actor(cast.bob), timezone.now()
+    project = ProjectFactory.create(space=cast.production)
+    first = experiments.open_experiment(bob, dataset, name="try", at=at)
+    assert first.project is None
+    newer = datasets.add_version(bob, dataset, stream=stream_of(pa.table({"id": ["b"]})), at=at)
+
+    again = experiments.open_experiment(bob, dataset, name="try", project=project, at=at)
+
+    again.refresh_from_db()
+    assert (again.pk, again.version, again.project) == (first.pk, newer, project)
+    event = AuditEvent.objects.get(tag="experiment:change")
+    assert event.details["version"] == "v2"
 
 
 def test_runs_come_back_equal(cast: Cast, dataset: Dataset) -> None:

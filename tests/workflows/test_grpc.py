@@ -30,19 +30,19 @@ from accounts.models import AuditEvent, Project, ProjectKind, Space, User
 from accounts.roles import RoleName
 from accounts.wire import encode_id
 from apikeys.lifecycle import revoke_key
-from apikeys.workflows import streams, tables
+from apikeys.workflows import datasets, streams, tables
 from apikeys.workflows.grpc import wire
 from apikeys.workflows.grpc.commands import answers
 from apikeys.workflows.grpc.server import Server
 from apikeys.workflows.grpc.services import SERVICES
-from apikeys.workflows.models import Dataset, DatasetVersion, Experiment, WorkflowUse
+from apikeys.workflows.models import Dataset, DatasetKind, DatasetVersion, Experiment, WorkflowUse
 from tests.asides import wait_for
 from tests.cast import Cast
-from tests.factories import ProjectFactory, bind, later, user_key
+from tests.factories import ProjectFactory, bind, custom_role, later, user_key
 from tests.test_quickstart import ROOT, free_port
 from tests.workflows.conftest import FlightServer
 from tests.workflows.flights import Flight, flying
-from tests.workflows.sending import as_bytes
+from tests.workflows.sending import as_bytes, stream_of
 
 
 def channel_to(server: FlightServer, *, tls: bool = False) -> grpc.Channel:
@@ -219,6 +219,70 @@ def test_an_experiment_is_begun_filled_read_and_deleted(flight_server: FlightSer
     assert read.select(runs.column_names).equals(runs)
     assert by_name.equals(read)
     assert not Experiment.objects.exists()
+
+
+def test_names_are_found_as_they_were_given(flight_server: FlightServer, bobs: str, space: str) -> None:
+    named = {"spaceId": space, "datasetName": "golden "}
+    runs = pa.table({"id": ["0"], "example_id": ["a"], "result": ["yes"]})
+    with flying(flight_server, bobs) as flight:
+        made = flight.put(ROWS, "DatasetWritten", createDataset=named)
+        begin = {**named, "experimentName": " first"}
+        flight.act("create_experiment_db_entry", "ExperimentEntry", createExperimentDbEntry=begin)
+        posting = {"spaceId": space, "datasetId": made.dataset_id, "experimentName": " first"}
+        flight.put(runs, "RunsPosted", postExperimentData=posting)
+        read = flight.get(getExperiment={**named, "experimentName": " first"})
+
+    assert read.select(runs.column_names).equals(runs)
+    assert (Dataset.objects.get().name, Experiment.objects.get().name) == ("golden", "first")
+
+
+@pytest.mark.parametrize("name", ["", "first"])
+def test_an_experiment_that_cannot_begin_makes_no_project_for_its_traces(
+    flight_server: FlightServer, bobs: str, space: str, name: str
+) -> None:
+    named = {"spaceId": space, "datasetName": "golden"}
+    runs = pa.table({"id": ["0"], "example_id": ["a"], "result": ["yes"]})
+    with flying(flight_server, bobs) as flight:
+        made = flight.put(ROWS, "DatasetWritten", createDataset=named)
+        begin = {**named, "experimentName": "first"}
+        flight.act("create_experiment_db_entry", "ExperimentEntry", createExperimentDbEntry=begin)
+        posting = {"spaceId": space, "datasetId": made.dataset_id, "experimentName": "first"}
+        flight.put(runs, "RunsPosted", postExperimentData=posting)
+        with pytest.raises(pa.lib.ArrowException, match="already has an experiment|A name has 1"):
+            flight.act(
+                "create_experiment_db_entry",
+                "ExperimentEntry",
+                createExperimentDbEntry={**named, "experimentName": name, "traceModelName": "ghost"},
+            )
+
+    assert [project.name for project in Project.objects.all()] == ["golden experiments"]
+
+
+def test_whoever_may_make_experiments_and_not_read_them_fills_what_they_began(
+    cast: Cast, flight_server: FlightServer, space: str
+) -> None:
+    role = custom_role(cast.account, "runs", "SPACE_READ", "DATASET_READ", "EXPERIMENT_CREATE")
+    bind(cast.erin, cast.production, role)
+    dataset = datasets.create_dataset(
+        cast.actor(cast.bob),
+        cast.production,
+        name="golden",
+        kind=DatasetKind.GENERATIVE,
+        stream=stream_of(ROWS),
+        at=timezone.now(),
+    ).dataset
+    named = {"spaceId": space, "experimentName": "first"}
+    runs = pa.table({"id": ["0"], "example_id": ["a"], "result": ["yes"]})
+    with flying(flight_server, user_key(cast.erin, cast.account).plaintext) as flight:
+        begin = {**named, "datasetName": "golden"}
+        flight.act("create_experiment_db_entry", "ExperimentEntry", createExperimentDbEntry=begin)
+        flight.put(runs, "RunsPosted", postExperimentData={**named, "datasetId": dataset.wire_id})
+        with pytest.raises(pa.lib.ArrowException, match="EXPERIMENT_READ"):
+            flight.get(getExperiment=begin)
+
+    experiment = Experiment.objects.get()
+    assert experiment.table is not None
+    assert experiment.table.rows == 1
 
 
 @dataclass

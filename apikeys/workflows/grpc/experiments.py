@@ -7,7 +7,7 @@ from typing import Any
 
 from accounts.errors import Conflict, Forbidden, NotFound
 from accounts.models import Project, ProjectKind, Space
-from accounts.permissions import may_see, require
+from accounts.permissions import may_see
 from accounts.vocabulary import Permission
 from accounts.wire import decode_id
 from apikeys.workflows import datasets, experiments, projects, runs
@@ -26,12 +26,12 @@ def open_entry(visitor: Visitor, asked: Any) -> Any:
     """Begin an experiment, and say where its traces go."""
     space = visitor.space(asked.space_id)
     dataset = find_dataset(visitor, space, asked)
-    require(visitor.actor, Permission.EXPERIMENT_CREATE, space)
+    name = experiments.may_open_experiment(visitor.actor, dataset, asked.experiment_name)  # before a project is made
     traces = asked.trace_model_name or f"{dataset.name[:_LONGEST_NAME]} experiments"
     experiment = experiments.open_experiment(
         visitor.actor,
         dataset,
-        name=asked.experiment_name,
+        name=name,
         project=_project(visitor, space, traces),
         at=visitor.caller.at,
     )
@@ -50,7 +50,10 @@ def post_runs(visitor: Visitor, asked: Any) -> Callable[[Stream], Any]:
     dataset = datasets.find_dataset(
         visitor.actor, space, number=decode_id(asked.dataset_id, "Dataset", field="dataset_id")
     )
-    experiment = experiments.find_experiment(visitor.actor, space, name=asked.experiment_name, dataset=dataset)
+    needed = Permission.EXPERIMENT_CREATE
+    experiment = experiments.find_experiment(
+        visitor.actor, space, name=asked.experiment_name, dataset=dataset, needed=needed
+    )
     experiments.may_post_runs(visitor.actor, experiment)
 
     def keep(stream: Stream) -> Any:
