@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
@@ -167,9 +168,17 @@ def may_create_dataset(actor: Actor, space: Space, name: str) -> str:
 
 
 def add_version(
-    actor: Actor, dataset: Dataset, *, stream: Stream, at: datetime, name: str | None = None
+    actor: Actor,
+    dataset: Dataset,
+    *,
+    stream: Stream,
+    at: datetime,
+    name: str | None = None,
+    check: Callable[[Dataset], None] = lambda _: None,
 ) -> DatasetVersion:
     """Add the rows in a stream as a dataset's newest version.
+
+    ``check`` looks at the dataset once nobody else can change it; what it raises ends it.
 
     Raises:
         NotFound, Forbidden: the dataset is not the actor's to see, or to change; or it was deleted meanwhile.
@@ -180,6 +189,7 @@ def add_version(
     with tables.drafted(stream) as draft, writing(actor, Tag.DATASET_VERSION_ADDED):
         may_add_version(actor, dataset)
         dataset = lock_dataset(dataset)
+        check(dataset)
         latest: int = dataset.versions.aggregate(latest=Max("number"))["latest"] or 0
         touch(actor, dataset, at=at)
         table = draft.keep(actor, dataset.space, at=at)

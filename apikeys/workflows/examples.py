@@ -6,7 +6,8 @@ somebody else did the same meanwhile, it begins anew with theirs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -35,6 +36,7 @@ from apikeys.workflows.editing import (
     stamped,
 )
 from apikeys.workflows.edits import CREATED_AT, ID, UPDATED_AT, Row
+from apikeys.workflows.errors import StorageFailed
 from apikeys.workflows.models import Dataset, DatasetKind, DatasetVersion, Table
 from apikeys.workflows.rows import Slice
 from apikeys.workflows.writing import writing
@@ -140,14 +142,17 @@ def update(
     if not new_version:
         needed = Permission.DATASET_EXAMPLE_UPDATE
         return _in_place(actor, dataset, version, edit, needed, Tag.DATASET_CHANGED, at, "changed")
-    found = datasets.find_version(actor, dataset, number=version)
-    require_editable(found.table, instead=_INSTEAD)
-    wanted = edit(found.table)
-    if wanted is None:
-        raise NotFound("There is no such version.")
-    require_room(found.table, wanted.stream, 0)
-    added = datasets.add_version(actor, dataset, stream=wanted.stream, at=at, name=new_version)
-    return Edited(added, tuple(wanted.ids))
+    for _ in range(ATTEMPTS):
+        before = datasets.find_version(actor, dataset, number=version).table
+        with contextlib.suppress(_Overtaken), _made_of(before, dataset, version) as check:
+            require_editable(before, instead=_INSTEAD)
+            wanted = edit(before)
+            if wanted is None:
+                raise NotFound("There is no such version.")
+            require_room(before, wanted.stream, 0)
+            added = datasets.add_version(actor, dataset, stream=wanted.stream, at=at, name=new_version, check=check)
+            return Edited(added, tuple(wanted.ids))
+    raise others_were_faster()
 
 
 def delete(actor: Actor, dataset: Dataset, *, version: int, ids: Sequence[str], at: datetime) -> tuple[str, ...]:
@@ -217,28 +222,49 @@ def _in_place(
     for _ in range(ATTEMPTS):
         version = _version(dataset, number)
         before = version.table
-        require_editable(before, instead=_INSTEAD)
-        edited = edit(before)
-        if edited is None:
-            return Edited(version, ())
-        require_room(before, edited.stream, edited.added)
-        with tables.drafted(edited.stream) as draft, writing(actor, tag):
-            require(actor, needed, dataset.space)
-            if tag is not Tag.DATASET_ANNOTATED:
-                require(actor, Permission.DATASET_UPDATE, dataset.space)
-            locked = datasets.lock_dataset(dataset)
-            version = _version(locked, version.pk)
-            if version.table_id != before.pk:
-                continue
-            datasets.touch(actor, locked, at=at)
-            version.table, version.updated_at = draft.keep(actor, locked.space, at=at), locked.updated_at
-            version.save(update_fields=["table", "updated_at"])
-            before.delete()
-            told: dict[str, Any] = {word: len(edited.ids)}
-            record(actor, tag, locked, at=at, version=version.name, **told)
-            version.dataset = locked
-            return Edited(version, tuple(edited.ids))
+        with contextlib.suppress(_Overtaken), _made_of(before, dataset, number) as check:
+            require_editable(before, instead=_INSTEAD)
+            edited = edit(before)
+            if edited is None:
+                return Edited(version, ())
+            require_room(before, edited.stream, edited.added)
+            with tables.drafted(edited.stream) as draft, writing(actor, tag):
+                require(actor, needed, dataset.space)
+                if tag is not Tag.DATASET_ANNOTATED:
+                    require(actor, Permission.DATASET_UPDATE, dataset.space)
+                locked = datasets.lock_dataset(dataset)
+                check(locked)
+                datasets.touch(actor, locked, at=at)
+                version.table, version.updated_at = draft.keep(actor, locked.space, at=at), locked.updated_at
+                version.save(update_fields=["table", "updated_at"])
+                before.delete()
+                told: dict[str, Any] = {word: len(edited.ids)}
+                record(actor, tag, locked, at=at, version=version.name, **told)
+                version.dataset = locked
+                return Edited(version, tuple(edited.ids))
     raise others_were_faster()
+
+
+class _Overtaken(Exception):
+    """Somebody else was faster: the rows that a change was made of are not those of the version any more."""
+
+
+@contextlib.contextmanager
+def _made_of(table: Table, dataset: Dataset, number: int | None) -> Iterator[Callable[[Dataset], None]]:
+    """Change the rows of a table, and give what raises :exc:`_Overtaken` where a version, or the latest, has another.
+
+    So does what cannot be read of the table then: the file of one that was replaced is gone.
+    """
+
+    def check(dataset: Dataset) -> None:
+        if _version(dataset, number).table_id != table.pk:
+            raise _Overtaken
+
+    try:
+        yield check
+    except StorageFailed:
+        check(dataset)
+        raise
 
 
 def _version(dataset: Dataset, number: int | None) -> DatasetVersion:

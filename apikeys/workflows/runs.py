@@ -33,6 +33,7 @@ from apikeys.workflows.editing import (
     require_usable,
 )
 from apikeys.workflows.edits import ID, Row
+from apikeys.workflows.errors import StorageFailed
 from apikeys.workflows.models import Dataset, Experiment, Table
 from apikeys.workflows.rows import Slice
 from apikeys.workflows.streams import Stream
@@ -173,6 +174,8 @@ def _as_named(runs: Sequence[Row], names: Sequence[str]) -> Sequence[Row]:
 def _numbered(runs: Sequence[Row], dataset: Dataset | None, *, at: datetime) -> list[dict[str, object]]:
     """Give runs their ids. Those over a dataset say of which example each was made; others may, and need not."""
     require_usable(runs, reserved=(ID, "annotations"), field="experiment_runs")
+    # Clients say of a run that is of no example that it has none, where others have one.
+    runs = [{k: v for k, v in run.items() if k != _EXAMPLE or v is not None} for run in runs]
     for number, run in enumerate(runs):
         if not isinstance(run.get(OUTPUT), str):
             raise Invalid(f"Number {number} has no “output”: the text that came out.", field="experiment_runs")
@@ -198,20 +201,25 @@ def _in_place(
     """Put the table that ``edit`` makes of an experiment's in its place."""
     for _ in range(ATTEMPTS):
         before = experiment.table
-        if before is not None:
-            require_editable(before, instead="Upload a new experiment instead.")
-        edited = edit(before)
-        if edited is None:
-            return Edited(experiment, ())
-        require_room(before, edited.stream, edited.added)
-        with tables.drafted(edited.stream) as draft, writing(actor, tag):
-            require(actor, needed, experiment.space)
-            experiment = experiments.lock_experiment(experiment)
-            if experiment.table_id != (before.pk if before is not None else None):
-                continue
-            table = draft.keep(actor, experiment.space, at=at)
-            experiments.replace_runs(actor, experiment, table, at=at)
-            told: dict[str, Any] = {word: len(edited.ids)}
-            record(actor, tag, experiment, at=at, **experiments.where_told(experiment), **told)
-            return Edited(experiment, tuple(edited.ids))
+        try:
+            if before is not None:
+                require_editable(before, instead="Upload a new experiment instead.")
+            edited = edit(before)
+            if edited is None:
+                return Edited(experiment, ())
+            require_room(before, edited.stream, edited.added)
+            with tables.drafted(edited.stream) as draft, writing(actor, tag):
+                require(actor, needed, experiment.space)
+                experiment = experiments.lock_experiment(experiment)
+                if experiment.table != before:
+                    continue
+                table = draft.keep(actor, experiment.space, at=at)
+                experiments.replace_runs(actor, experiment, table, at=at)
+                told: dict[str, Any] = {word: len(edited.ids)}
+                record(actor, tag, experiment, at=at, **experiments.where_told(experiment), **told)
+                return Edited(experiment, tuple(edited.ids))
+        except StorageFailed:  # as it is where somebody else was faster: the file of a table that is replaced goes
+            experiment = experiments.get_again(experiment)
+            if experiment.table == before:
+                raise
     raise others_were_faster()

@@ -22,6 +22,7 @@ from tests.factories import bind, custom_role
 from tests.workflows.storage import BROKEN, LONG, broken
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from accounts.models import User
@@ -462,6 +463,54 @@ def test_use_is_counted_by_workflow(api: Api) -> None:
     _examples(api, f"/v2/datasets/{dataset['id']}")
 
     assert dict(WorkflowUse.objects.values_list("workflow", "uses")) == {"dataset.write": 1, "dataset.read": 1}
+
+
+@pytest.fixture
+def first(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Let something be done in the last moment before the next table is written."""
+    drafted = tables.drafted
+
+    def do(job: Callable[[], object]) -> None:
+        """Do it once."""
+
+        def hasty(stream: Stream) -> Any:
+            monkeypatch.setattr(tables, "drafted", drafted)
+            job()
+            return drafted(stream)
+
+        monkeypatch.setattr(tables, "drafted", hasty)
+
+    return do
+
+
+def test_a_version_made_of_another_has_what_was_added_to_that_meanwhile(
+    api: Api, first: Callable[[Callable[[], object]], None]
+) -> None:
+    address = f"/v2/datasets/{_made(api)['id']}"
+    one = _examples(api, address)[0]["id"]
+    first(lambda: api(api.cast.bob, "POST", f"{address}/examples", {"examples": [{"n": 7}]}))
+
+    body = {"examples": [{"id": one, "n": 5}], "new_version": "better"}
+    status, answer = api(api.cast.bob, "PATCH", f"{address}/examples", body)
+
+    assert status == 200, answer
+    assert [example["n"] for example in _examples(api, address)] == [5, 2.5, None, 7]
+
+
+def test_what_is_added_to_the_latest_version_is_in_that_which_there_is_then(
+    api: Api, first: Callable[[Callable[[], object]], None]
+) -> None:
+    address = f"/v2/datasets/{_made(api)['id']}"
+    one = _examples(api, address)[0]["id"]
+    body = {"examples": [{"id": one, "n": 5}], "new_version": "better"}
+    first(lambda: api(api.cast.bob, "PATCH", f"{address}/examples", body))
+
+    status, answer = api(api.cast.bob, "POST", f"{address}/examples", {"examples": [{"n": 7}]})
+
+    assert status == 201, answer
+    latest = DatasetVersion.objects.order_by("-number")[0]
+    assert (latest.name, answer["dataset_version_id"]) == ("better", latest.wire_id)
+    assert [example["n"] for example in _examples(api, address)] == [5, 2.5, None, 7]
 
 
 @pytest.mark.django_db(transaction=True)

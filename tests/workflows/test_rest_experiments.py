@@ -98,7 +98,7 @@ def test_runs_come_back_as_they_were(api: Api, dataset: str) -> None:
 
 def test_an_experiment_needs_no_dataset(api: Api, dataset: str) -> None:
     cast, space = api.cast, encode_id("Space", api.cast.production.pk)
-    runs = [{"output": "4", "model": "small"}, {"output": "5", "example_id": "elsewhere"}]
+    runs = [{"output": "4", "model": "small", "example_id": None}, {"output": "5", "example_id": "elsewhere"}]
     body = {"name": "e", "space_id": space, "experiment_runs": runs}
 
     status, made = api(cast.bob, "POST", "/v2/experiments", body)
@@ -109,8 +109,9 @@ def test_an_experiment_needs_no_dataset(api: Api, dataset: str) -> None:
     first, second = _runs(api, made["id"])
     assert (first["output"], first["example_id"], first["model"]) == ("4", None, "small")
     assert (second["output"], second["example_id"]) == ("5", "elsewhere")
-    assert api(cast.bob, "POST", f"/v2/experiments/{made['id']}/runs", {"experiment_runs": [{"output": "6"}]})[0] == 201
-    assert [run["output"] for run in _runs(api, made["id"])] == ["4", "5", "6"]
+    for more in ({"output": "6"}, {"output": "7", "example_id": None}):
+        assert api(cast.bob, "POST", f"/v2/experiments/{made['id']}/runs", {"experiment_runs": [more]})[0] == 201
+    assert [run["output"] for run in _runs(api, made["id"])] == ["4", "5", "6", "7"]
     event = AuditEvent.objects.get(tag=Tag.EXPERIMENT_CREATED)
     assert (event.target_label, event.details) == ("e", {"space": "production", "rows": 2})
     # Its name is taken among those without a dataset, and nowhere else.

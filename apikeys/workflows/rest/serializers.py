@@ -71,7 +71,7 @@ class Row(serializers.Field[Any, Any, Any, Any]):
             if not isinstance(data.get(name), str) or not data[name]:
                 self.fail("missing", name=name)
         for name in self.optional_texts:
-            if name in data and (not isinstance(data[name], str) or not data[name]):
+            if data.get(name) is not None and (not isinstance(data[name], str) or not data[name]):
                 self.fail("blank", name=name)
         for name in self.texts:
             if not isinstance(data.get(name), str):
@@ -110,7 +110,7 @@ class ChangedExample(Row):
     {
         "type": "object",
         "required": ["output"],
-        "properties": {"example_id": {"type": "string", "minLength": 1}, "output": {"type": "string"}},
+        "properties": {"example_id": {"type": ["string", "null"], "minLength": 1}, "output": {"type": "string"}},
         "propertyNames": _properties(_OF_RUNS),
         "additionalProperties": True,
     }
