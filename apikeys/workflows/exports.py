@@ -25,7 +25,7 @@ from apikeys.workflows import filters, projects, tables
 from apikeys.workflows.errors import TooLarge
 from apikeys.workflows.models import Environment, Segment, SegmentKind
 from apikeys.workflows.overlays import METADATA, Overlay, columns_over, patches_over
-from apikeys.workflows.shapes import conformed, unified
+from apikeys.workflows.shapes import conformed, rows_at_once, unified
 from apikeys.workflows.streams import Stream
 from apikeys.workflows.uploads import (
     ACTUAL_COLUMNS,
@@ -45,6 +45,8 @@ _LOOKED_UP = 2**20
 MOST_SAID = 2**30
 # Clients ask for small batches where their rows are large.
 _MOST_ROWS = tables.READ_ROWS
+# Uploads add up, each with columns of its own: whoever wants more than these at once says which.
+MOST_COLUMNS = 20_000
 # Times have 64 bits of nanoseconds.
 _FIRST, _LAST = datetime(1678, 1, 1, tzinfo=UTC), datetime(2262, 1, 1, tzinfo=UTC)
 
@@ -139,14 +141,22 @@ class Export:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The columns of the rows, ``time`` always among them."""
+        """The columns of the rows, ``time`` always among them.
+
+        Raises:
+            TooLarge: there are more than an export may have.
+        """
         wanted = set(self.query.columns)
-        if not wanted:
-            return self._all
         missing = [name for name in self.query.columns if name not in self._all.names]
         if missing and self.rows:
             raise Invalid(f"There is no column “{missing[0]}” in what is asked for.", field="columns")
-        return pa.schema([field for field in self._all if field.name in wanted or field.name == TIME])
+        schema = pa.schema([field for field in self._all if not wanted or field.name in wanted or field.name == TIME])
+        if len(schema) > MOST_COLUMNS:
+            raise TooLarge(
+                f"There are {len(schema)} columns, and an export has {MOST_COLUMNS} at most: ask for fewer.",
+                field="columns",
+            )
+        return schema
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Give the rows in the order in which they were logged, one batch at least.
@@ -233,9 +243,10 @@ class Export:
         overlays = self._overlays(needed)
         needed |= {overlay.key for overlay in overlays}
         schema = pa.schema([one for one in self._all if one.name in needed])
+        rows = rows_at_once(schema, _MOST_ROWS)
         places = [_Places(overlay, self._keys(overlay.key)) for overlay in overlays]
         for part in self._parts:
-            for batch in tables.read(part.segment.table, needed, batch_rows=_MOST_ROWS).batches:
+            for batch in tables.read(part.segment.table, needed, batch_rows=rows).batches:
                 known = [place.next(batch.num_rows) for place in places]
                 batch = conformed(batch, schema)
                 if not part.is_within:

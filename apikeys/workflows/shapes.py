@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 from accounts.errors import Invalid
 from apikeys.workflows.uploads import plain, plain_type
 
+# Rows times columns that are held at once: of many uploads, most columns of most rows are nulls, and take their place.
+_MOST_CELLS = 4_000_000
 _UNITS = ("s", "ms", "us", "ns")
 # How Arrow says that a value cannot be had in another type, or Python (KeyError: a time zone) in one of its own.
 _ARROW_FAILED = (pa.ArrowException, OverflowError, ValueError, KeyError)
@@ -26,6 +28,11 @@ def unified(schemas: Iterable[pa.Schema]) -> pa.Schema:
             kind = plain_type(field.type)
             kinds[field.name] = common(kinds[field.name], kind) if field.name in kinds else kind
     return pa.schema(list(kinds.items()))
+
+
+def rows_at_once(schema: pa.Schema, most: int) -> int:
+    """Return how many rows of so many columns are held at once: up to ``most``, and one at least."""
+    return min(most, max(1, _MOST_CELLS // max(1, len(schema))))
 
 
 def conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

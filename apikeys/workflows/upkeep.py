@@ -1,13 +1,15 @@
 """What is done about stored rows when nobody asks: small tables are put together, and old rows go.
 
 Traces come one span a call, and single records one a call, each as a table of its own: a thousand of them take a
-thousand files to be opened by whoever exports. So the small ones of one kind become one, with the very same rows. Those
-who are reading the old ones go on reading them: their files stay until they are swept away.
+thousand files to be opened by whoever exports. So the small ones of one kind become one, with the very same rows, and
+so do actuals, evaluations and annotations that come one by one. Those who are reading the old ones go on reading them:
+their files stay until they are swept away.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import threading
 from collections import defaultdict
@@ -17,7 +19,7 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Count
+from django.db.models import BooleanField, Count, ExpressionWrapper, Q
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
@@ -26,7 +28,7 @@ from accounts.audit import Tag, record
 from accounts.models import Account, Project
 from apikeys.workflows import tables
 from apikeys.workflows.models import Segment, SegmentKind, Table
-from apikeys.workflows.shapes import conformed, unified
+from apikeys.workflows.shapes import conformed, rows_at_once, unified
 from apikeys.workflows.streams import Stream
 
 logger = logging.getLogger("apikeys.workflows.upkeep")
@@ -42,17 +44,10 @@ _SAME = ("environment", "kind", "model_version", "batch_id", "day")
 
 def merge_small(*, at: datetime) -> int:
     """Put small tables together, one project after the other; return how many tables that made out of how many."""
-    small = Segment.objects.annotate(day=TruncDate("created_at"))
-    small = small.filter(kind=SegmentKind.ROWS, table__rows__lt=_SMALL)
-    crowded = small.values("project", *_SAME).annotate(n=Count("pk")).filter(n__gte=_FEW).order_by("project")
     merged = 0
-    for group in crowded:
-        alike = {name: group[name] for name in _SAME}
-        rows = small.filter(project=group["project"], **alike).select_related(
-            "table", "project__space__organization__account"
-        )
-        with _whatever_happens("Small tables of project %s could not be put together", group["project"]):
-            merged += _merge(list(rows.order_by("pk")[:_MOST]), at=at)
+    for project, numbers in [*_alike(), *_neighbours()]:
+        with _whatever_happens("Small tables of project %s could not be put together", project):
+            merged += _merge(numbers[:_MOST], at=at)
     return merged
 
 
@@ -112,14 +107,50 @@ def _whatever_happens(message: str, *about: object) -> Iterator[None]:
         logger.exception(message, *about)
 
 
-def _merge(segments: Sequence[Segment], *, at: datetime) -> int:
+def _alike() -> Iterator[tuple[int, list[int]]]:
+    """Find small tables of rows that go together: whose they are, and their segments' numbers."""
+    small = Segment.objects.annotate(day=TruncDate("created_at"))
+    small = small.filter(kind=SegmentKind.ROWS, table__rows__lt=_SMALL)
+    crowded = small.values("project", *_SAME).annotate(n=Count("pk")).filter(n__gte=_FEW).order_by("project")
+    for group in crowded:
+        alike = {name: group[name] for name in _SAME}
+        rows = small.filter(project=group["project"], **alike).order_by("pk")
+        yield group["project"], list(rows.values_list("pk", flat=True)[:_MOST])
+
+
+def _neighbours() -> Iterator[tuple[int, list[int]]]:
+    """Find small tables of what is laid over rows, as :func:`_alike` does.
+
+    What was said later wins, so that only those go together between which nothing else of their kind was said. (What
+    kinds say of a row lies in different columns.)
+    """
+    said = Segment.objects.exclude(kind=SegmentKind.ROWS).annotate(
+        day=TruncDate("created_at"),
+        is_small=ExpressionWrapper(Q(table__rows__lt=_SMALL), output_field=BooleanField()),
+    )
+    crowded = said.filter(is_small=True).values("project", "environment", "kind").annotate(n=Count("pk"))
+    for group in crowded.filter(n__gte=_FEW).order_by("project"):
+        alike = {name: group[name] for name in ("project", "environment", "kind")}
+        rows = said.filter(**alike).order_by("pk").values_list("day", "is_small", "pk")
+        for (_, is_small), run in itertools.groupby(rows, key=lambda row: row[:2]):
+            numbers = [number for *_, number in run]
+            if is_small and len(numbers) >= _FEW:
+                yield group["project"], numbers
+
+
+def _merge(numbers: Sequence[int], *, at: datetime) -> int:
+    rows = Segment.objects.filter(pk__in=numbers).order_by("pk")
+    segments = list(rows.select_related("table", "project__space__organization__account"))
+    if len(segments) < len(numbers):
+        return 0  # some were deleted meanwhile, and must not come back
     project = segments[0].project
     schema = unified(tables.read(segment.table).schema for segment in segments)
+    if len(schema) > tables.limits().columns:
+        return 0  # each with columns of its own: nulls would be most of it
     with tables.drafted(Stream(schema, _rows(segments, schema))) as draft, transaction.atomic():
-        rows = Segment.objects.filter(pk__in=[one.pk for one in segments]).order_by("pk")
         locked = rows.select_for_update(of=("self",))
         if len(locked) < len(segments):
-            return 0  # some were deleted meanwhile, and must not come back
+            return 0
         table = draft.keep(_upkeep(project.space.organization.account), project.space, at=at)
         _stand_in(segments, table)
     return len(segments)
@@ -127,7 +158,7 @@ def _merge(segments: Sequence[Segment], *, at: datetime) -> int:
 
 def _rows(segments: Sequence[Segment], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     for segment in segments:
-        for batch in tables.read(segment.table).batches:
+        for batch in tables.read(segment.table, batch_rows=rows_at_once(schema, tables.READ_ROWS)).batches:
             yield conformed(batch, schema)
 
 

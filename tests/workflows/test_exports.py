@@ -12,7 +12,7 @@ import pytest
 from accounts.errors import Forbidden, Invalid, NotFound
 from accounts.models import Project
 from accounts.roles import RoleName
-from apikeys.workflows import exports
+from apikeys.workflows import exports, shapes
 from apikeys.workflows.errors import TooLarge
 from apikeys.workflows.models import Environment, SegmentKind
 from apikeys.workflows.uploads import ACTUAL_COLUMNS, Kind
@@ -112,6 +112,25 @@ def test_more_said_than_there_is_memory_for_is_refused_before_it_is_read(
         exported(bob, cast.production, asked())
     for name in ("name", "eval.Q.explanation", "attributes.metadata"):
         assert exported(bob, cast.production, asked(columns=(name,))).num_rows == 100
+
+
+def test_columns_of_many_uploads_are_asked_for_in_parts(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    bob = cast.actor(cast.bob)
+    for number in range(10):
+        log(bob, cast.production, spans_of(f"s{number}", **{f"attributes.{number}": [number]}))
+    log(bob, cast.production, spans_of(*(f"t{number}" for number in range(100))))
+    columns = exported(bob, cast.production, asked()).column_names
+
+    monkeypatch.setattr(shapes, "_MOST_CELLS", 4 * len(columns))
+    sizes = [batch.num_rows for batch in exports.prepare(bob, cast.production, asked()).batches()]
+    assert (sum(sizes), max(sizes)) == (110, 4)
+
+    monkeypatch.setattr(exports, "MOST_COLUMNS", len(columns))
+    assert exported(bob, cast.production, asked()).column_names == columns
+    monkeypatch.setattr(exports, "MOST_COLUMNS", len(columns) - 1)
+    with pytest.raises(TooLarge, match=f"There are {len(columns)} columns, .* ask for fewer"):
+        exported(bob, cast.production, asked())
+    assert exported(bob, cast.production, asked(columns=("attributes.7",))).num_rows == 110
 
 
 def test_filters_see_what_was_said_later(cast: Cast) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -208,3 +210,44 @@ def test_it_is_done_again_and_again_until_the_end(settings: Settings) -> None:
     assert keeping.finish() is None
     events = AuditEvent.objects.filter(tag="project:expire").order_by("pk")
     assert list(events.values_list("target_label", flat=True)) == ["first", "second"]
+
+
+KINDS: dict[SegmentKind, Callable[[int], dict[str, Any]]] = {
+    SegmentKind.EVALUATIONS: lambda n: {"eval.a.score": [float(n)], f"eval.{n % 3}.label": [str(n)]},
+    SegmentKind.ANNOTATIONS: lambda n: {"annotation.a.score": [float(n)], f"annotation.{n % 3}.label": [str(n)]},
+    SegmentKind.METADATA: lambda n: {"patch_document": [f'{{"a": {n}, "{n % 3}": {n}}}']},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_said_one_by_one_becomes_one_and_means_the_same(cast: Cast, kind: SegmentKind) -> None:
+    bob, space, say = cast.actor(cast.bob), cast.production, KINDS[kind]
+    log(bob, space, spans_of("a", "b", "c"))
+    for number in range(3 * FEW):
+        update(bob, space, kind, {"context.span_id": ["abc"[number % 3]], **say(number)})
+    # What is between them was said after some and before others.
+    Segment.objects.update(created_at=timezone.now())
+    large = Segment.objects.filter(kind=kind).order_by("pk")[FEW + 3]
+    Table.objects.filter(pk=large.table_id).update(rows=10_000)
+    before = exported(bob, space, asked())
+
+    assert upkeep.merge_small(at=timezone.now()) == 3 * FEW - 1
+
+    assert Segment.objects.filter(kind=kind).count() == 3
+    assert exported(bob, space, asked()).equals(before)
+    assert upkeep.merge_small(at=timezone.now()) == 0
+
+
+def test_tables_with_columns_of_their_own_stay_apart(cast: Cast, settings: Settings) -> None:
+    bob = cast.actor(cast.bob)
+    for number in range(FEW):
+        log(bob, cast.production, spans_of(f"s{number}", **{f"attributes.{number}": [number]}))
+    Segment.objects.update(created_at=timezone.now())
+    before = exported(bob, cast.production, asked())
+    columns = len(before.column_names)
+    settings.TABLE_MOST_COLUMNS = columns - 1
+    assert upkeep.merge_small(at=timezone.now()) == 0
+
+    settings.TABLE_MOST_COLUMNS = columns
+    assert upkeep.merge_small(at=timezone.now()) == FEW
+    assert exported(bob, cast.production, asked()).equals(before)
