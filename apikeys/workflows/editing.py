@@ -24,9 +24,15 @@ MOST_ROWS = 1_000
 MOST_EDITED_ROWS = 1_000_000
 MOST_EDITED_STORED = 256 * 2**20
 MOST_EDITED_DECODED = 2**30
+# Rows times properties, which are made whether a row has the property or not. No body has room for so many values.
+_MOST_CELLS = 2_000_000
+# Rows times new columns, of a batch of those that are there already: nulls, but they take their place.
+_MOST_NEW_CELLS = 8_000_000
+_BYTES_OF_NULL = 8
 # How often a change is made anew because somebody else was faster, before whoever asked for it is told.
 ATTEMPTS = 5
 # What rows are annotated with lies in columns of these names, which exports have as well.
+_PARTS = 5
 _ANNOTATION = re.compile(r"annotation\.(.+)\.(label|score|text|updated_at|updated_by)", re.DOTALL)
 # No table has more rows than numbers of so many digits; longer texts are not made numbers of.
 _MOST_DIGITS = 18
@@ -63,10 +69,11 @@ class Annotation:
 
 
 def require_usable(given: Sequence[Row], *, reserved: Collection[str], field: str) -> None:
-    """Refuse rows that are none, too many, empty, or have properties that are not the client's to set.
+    """Refuse rows that are none, too many, empty, or have properties that are too many or not the client's to set.
 
     Raises:
         Invalid: and it says which, by number.
+        TooLarge: there are more properties than columns may be, or than go with so many rows.
     """
     if not 1 <= len(given) <= MOST_ROWS:
         raise Invalid(f"Give 1 to {MOST_ROWS} of these.", field=field)
@@ -76,7 +83,9 @@ def require_usable(given: Sequence[Row], *, reserved: Collection[str], field: st
         taken = [name for name in reserved if name in row]
         if taken:
             raise Invalid(f"Number {number} has “{taken[0]}”, which is set for it.", field=field)
-    for name in edits.names_in(given):
+    names = edits.names_in(given)
+    _require_few(len(given), len(names), field=field)
+    for name in names:
         try:
             fits = 1 <= len(name.encode()) <= 1_000
         except UnicodeEncodeError:
@@ -110,7 +119,13 @@ def milliseconds(at: datetime) -> int:
 
 
 def annotated(values_by_id: Mapping[str, Sequence[Value]], actor: Actor, *, at: datetime) -> dict[str, dict[str, Any]]:
-    """Return what annotations change about rows, by their ids."""
+    """Return what annotations change about rows, by their ids.
+
+    Raises:
+        TooLarge: they have more names than columns may be, or than go with so many rows.
+    """
+    names = {value.name for given in values_by_id.values() for value in given}
+    _require_few(len(values_by_id), _PARTS * len(names), field="annotations")
     by = actor.user.email or actor.user.name if actor.user is not None else actor.label
     changes: dict[str, dict[str, Any]] = {}
     for row_id, given in values_by_id.items():
@@ -192,16 +207,26 @@ def require_room(table: Table | None, stream: Stream, added: int) -> None:
     Raises:
         TooLarge: it would.
     """
-    most, there = tables.limits(), table.rows if table is not None else 0
-    if len(stream.schema) > most.columns:
-        raise TooLarge(f"There would be {len(stream.schema)} columns, and {most.columns} is the most.")
-    if there + added > most.rows:
-        raise TooLarge(f"There would be {there + added} rows, and {most.rows} is the most.")
+    most, there = tables.limits().rows, table.rows if table is not None else 0
+    tables.require_columns(len(stream.schema))
+    if there + added > most:
+        raise TooLarge(f"There would be {there + added} rows, and {most} is the most.")
+    new = len(stream.schema) - table.column_count if table is not None else 0
+    if new * min(there, tables.READ_ROWS) > _MOST_NEW_CELLS or new * there * _BYTES_OF_NULL > MOST_EDITED_DECODED:
+        raise TooLarge(f"Each of {there} rows would have {new} properties more. Upload them anew instead.")
 
 
 def others_were_faster() -> Conflict:
     """Say that others change the same rows all the time."""
     return Conflict("Others are changing the same rows right now. Try again in a moment.")
+
+
+def _require_few(rows: int, names: int, *, field: str) -> None:
+    tables.require_columns(names)
+    if rows * names > _MOST_CELLS:
+        raise TooLarge(
+            f"{rows} of these with {names} different properties are too many at once: send fewer.", field=field
+        )
 
 
 def _is_number_below(text: str, end: int) -> bool:

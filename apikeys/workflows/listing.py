@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import heapq
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -79,6 +80,7 @@ def annotate_spans(actor: Actor, project: Project, said: Mapping[str, Sequence[V
     """Say something of spans, by their ids: of all of them, or of none.
 
     Raises:
+        TooLarge: they are annotated with more names than columns may be.
         NotFound, Forbidden: the project is not the actor's to see, or to annotate; or there is no such span.
         StorageFailed: there is no room.
     """
@@ -98,16 +100,21 @@ def annotate_spans(actor: Actor, project: Project, said: Mapping[str, Sequence[V
 
 def _latest(batches: Iterator[pa.RecordBatch], before: Key | None, count: int) -> list[tuple[Key, dict[str, Any]]]:
     """Return the rows that began last, of those that began before a place; as many as are wanted."""
-    heap: list[tuple[Key, int, dict[str, Any]]] = []
-    number = 0
+    latest: list[tuple[Key, int, dict[str, Any] | None]] = []
+    start = 0
     for batch in batches:
-        for place, key in enumerate(_keys(batch)):
-            if (before is not None and key >= before) or (len(heap) == count and key <= heap[0][0]):
-                continue
-            number -= 1  # of rows with one key the first to come counts as the later one
-            entry = (key, number, values.records(batch.slice(place, 1))[0])
-            (heapq.heappush if len(heap) < count else heapq.heappushpop)(heap, entry)
-    return [(key, row) for key, _, row in sorted(heap, key=lambda entry: entry[:2], reverse=True)]
+        # Of rows with one key the first to come counts as the later one.
+        coming = ((key, -start - place, None) for place, key in enumerate(_keys(batch)))
+        fitting = (entry for entry in coming if before is None or entry[0] < before)
+        found = heapq.nlargest(count, itertools.chain(latest, fitting), key=lambda entry: entry[:2])
+        # To take a row out of its columns is dear, and most that are the latest so far are not in the end.
+        latest = [(key, number, _row(batch, -number - start) if row is None else row) for key, number, row in found]
+        start += batch.num_rows
+    return [(key, row) for key, _, row in latest if row is not None]
+
+
+def _row(batch: pa.RecordBatch, place: int) -> dict[str, Any]:
+    return values.records(batch.slice(place, 1))[0]
 
 
 def _keys(batch: pa.RecordBatch) -> Iterator[Key]:

@@ -30,6 +30,7 @@ def log_records(
         StorageFailed: there is no room.
     """
     model = may_log(actor, space, upload.model_id)
+    tables.require_columns(len(stream.schema))
     times = segments.Times()
     stored = Stream(
         upload.schema(stream.schema, at=at),

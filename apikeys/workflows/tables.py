@@ -63,6 +63,17 @@ def limits() -> Limits:
     return Limits(rows=settings.TABLE_MOST_ROWS, columns=settings.TABLE_MOST_COLUMNS, bytes=settings.TABLE_MOST_BYTES)
 
 
+def require_columns(count: int) -> None:
+    """Refuse more columns than one upload may bring.
+
+    Raises:
+        TooLarge: there are more.
+    """
+    most = limits().columns
+    if count > most:
+        raise TooLarge(f"There would be {count} columns, and {most} is the most.")
+
+
 @dataclass(frozen=True)
 class Reading:
     """A stored table: its schema as it came, how many rows it has, and its batches, to be gone through once.

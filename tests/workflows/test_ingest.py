@@ -49,6 +49,9 @@ RECORD = {
 }
 
 
+WIDE = RECORD | {"prediction": {"features": {f"f{number}": {"int": "1"} for number in range(5_001)}}}
+
+
 def described(
     table: pa.Table, *, environment: int = 5, spans: bool = True, compression: str | None = None, **columns: Any
 ) -> bytes:
@@ -400,6 +403,7 @@ def test_traces_are_not_read_of_whoever_may_add_them_to_nothing(cast: Cast) -> N
         ("/v1/log", b"[" * 100_000, "application/json", "no JSON"),
         ("/v1/log", b"{}", "application/json", ""),
         ("/v1/log", b" " * (2 * 2**20 + 1), "application/json", "2 MB"),
+        ("/v1/log", json.dumps(WIDE).encode(), "application/json", "5003 columns"),
         ("/v1/traces", b"\xff", "application/x-protobuf", "ExportTraceServiceRequest"),
         ("/v1/traces", b"{}", "application/json", "protobuf"),
     ],

@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.audit import Tag
 from accounts.models import AuditEvent, SpaceBinding
 from accounts.wire import encode_id
-from apikeys.workflows import datasets, tables
+from apikeys.workflows import datasets, editing, tables
 from apikeys.workflows.models import Dataset, DatasetKind, DatasetVersion, Table, WorkflowUse
 from apikeys.workflows.streams import Stream
 from tests.accounts.rest import Api
@@ -463,6 +463,33 @@ def test_use_is_counted_by_workflow(api: Api) -> None:
     _examples(api, f"/v2/datasets/{dataset['id']}")
 
     assert dict(WorkflowUse.objects.values_list("workflow", "uses")) == {"dataset.write": 1, "dataset.read": 1}
+
+
+def test_properties_that_only_some_have_are_not_made_for_all_without_end(api: Api) -> None:
+    address = f"/v2/datasets/{_made(api)['id']}/examples"
+    for each, words in ((6, "6000 columns"), (3, "1000 of these with 3000 different properties")):
+        sparse = [{f"{n} {m}": 1 for m in range(each)} for n in range(1_000)]
+        for status, problem in (
+            _create(api, api.cast.bob, sparse, "x"),
+            api(api.cast.bob, "POST", address, {"examples": sparse}),
+        ):
+            assert (status, problem["error_code"]) == (400, "too_large")
+            assert words in problem["detail"]
+    assert Table.objects.count() == 1
+
+
+def test_properties_that_are_new_are_not_made_for_many_rows_without_end(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(editing, "_MOST_NEW_CELLS", 30)
+    address = f"/v2/datasets/{_made(api)['id']}/examples"
+    body = {"examples": [{f"new {n}": n for n in range(11)}]}
+    status, problem = api(api.cast.bob, "POST", address, body)
+    assert (status, problem["error_code"]) == (400, "too_large")
+    assert "Each of 3 rows would have 11 properties more" in problem["detail"]
+
+    body["examples"][0].pop("new 1")
+    assert api(api.cast.bob, "POST", address, body)[0] == 201
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import Project
 from accounts.wire import encode_id
-from apikeys.workflows import spans
+from apikeys.workflows import listing, spans
 from apikeys.workflows.models import Segment
 from apikeys.workflows.streams import Stream
 from tests.accounts.rest import Api
@@ -130,6 +130,37 @@ def test_spans_are_annotated_all_or_none(api: Api, cast: Cast, project: str) -> 
     assert second["annotations"][0]["annotator"] == {"email": "dana@example.com"}
     assert third["annotations"] == []
     assert Segment.objects.count() == 3
+
+
+def test_only_what_a_page_has_is_taken_out_of_its_columns(
+    api: Api, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, row_of = list[int](), listing._row
+
+    def take(batch: pa.RecordBatch, place: int) -> dict[str, Any]:
+        taken.append(place)
+        return row_of(batch, place)
+
+    monkeypatch.setattr(listing, "_row", take)
+
+    _, page = _list(api, project, "limit=2")
+
+    assert _ids(page) == ["s9", "s8"]
+    assert len(taken) == 3  # and one more, to know whether there is another page
+
+
+def test_more_names_than_columns_may_be_are_not_written(api: Api, project: str) -> None:
+    records = [
+        {"record_id": f"s{n}", "values": [{"name": f"{n} {m}", "score": 1} for m in range(100)]} for n in range(10)
+    ]
+    body = {"project_id": project, "annotations": records}
+    assert api(api.cast.bob, "POST", "/v2/spans/annotate", body)[0] == 202
+
+    records += [{"record_id": "s1", "values": [{"name": "one more", "score": 1}]}]
+    status, problem = api(api.cast.bob, "POST", "/v2/spans/annotate", body)
+
+    assert (status, problem["error_code"]) == (400, "too_large")
+    assert Segment.objects.count() == 2
 
 
 def test_whoever_may_not_reads_none(api: Api, cast: Cast, project: str) -> None:
