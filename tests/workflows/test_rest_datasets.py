@@ -399,6 +399,7 @@ def test_readers_read_only_and_strangers_see_nothing(
     status, refusal = api(cast.charlie, method, f"{address}{rest}", body)
 
     assert status == 403, refusal
+    assert api(cast.charlie, method, f"{address}{rest}", body and {"wrong": 1})[0] == 403  # whatever it holds
     assert api(cast.erin, method, f"{address}{rest}", body)[0] == 404
     nowhere = f"/v2/datasets/{encode_id('Dataset', 10**9)}{rest}"
     strange = [api(person, method, f"{address}{rest}", body) for person in (cast.erin, cast.mallory)]

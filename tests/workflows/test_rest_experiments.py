@@ -283,6 +283,7 @@ def test_readers_read_only_and_strangers_see_nothing(
     before = list(Table.objects.values_list("pk", flat=True))
 
     assert api(cast.charlie, method, f"{address}{rest}", body)[0] == 403
+    assert api(cast.charlie, method, f"{address}{rest}", body and {"wrong": 1})[0] == 403  # whatever it holds
     assert api(cast.erin, method, f"{address}{rest}", body)[0] == 404
     assert api(cast.charlie, "GET", f"{address}/runs")[0] == 200
     assert list(Table.objects.values_list("pk", flat=True)) == before

@@ -12,10 +12,11 @@ from rest_framework.response import Response
 from accounts.errors import Incompatible
 from accounts.models import Space
 from accounts.paging import paginate
-from accounts.permissions import find_seen
+from accounts.permissions import find_seen, require
 from accounts.rest.describe import answer, operation
 from accounts.rest.endpoint import paged, path_id
 from accounts.rest.examples import IDS, page_of
+from accounts.vocabulary import Permission
 from accounts.wire import encode_id
 from apikeys.workflows import datasets, examples
 from apikeys.workflows.models import Dataset
@@ -57,9 +58,12 @@ _PATH = {"dataset_id": "Dataset"}
 class DatasetEndpoint(WorkflowEndpoint):
     """An address of one dataset."""
 
-    def dataset(self, text: str) -> Dataset:
-        """Return the dataset that the address names."""
-        return datasets.get_dataset(self.actor, path_id(text, "Dataset"))
+    def dataset(self, text: str, *needed: Permission) -> Dataset:
+        """Return the dataset that the address names, to whoever may do what is asked: else its body is not read."""
+        dataset = datasets.get_dataset(self.actor, path_id(text, "Dataset"))
+        for permission in needed:
+            require(self.actor, permission, dataset.space)
+        return dataset
 
 
 class DatasetList(WorkflowEndpoint):
@@ -151,7 +155,7 @@ class DatasetDetail(DatasetEndpoint):
     )
     def patch(self, request: Request, dataset_id: str) -> Response:
         """Rename a dataset."""
-        dataset, body = self.dataset(dataset_id), self.body(Rename)
+        dataset, body = self.dataset(dataset_id, Permission.DATASET_UPDATE), self.body(Rename)
         dataset = datasets.rename_dataset(self.actor, dataset, name=body["name"], at=timezone.now())
         self.note(Workflow.DATASET_WRITE, dataset.space)
         return Response(DatasetOut(dataset).data)
@@ -222,7 +226,8 @@ class Examples(DatasetEndpoint):
     )
     def post(self, request: Request, dataset_id: str) -> Response:
         """Add examples."""
-        dataset, query, body = self.dataset(dataset_id), self.query(VersionQuery), self.body(AddExamples)
+        dataset = self.dataset(dataset_id, Permission.DATASET_UPDATE, Permission.DATASET_EXAMPLE_CREATE)
+        query, body = self.query(VersionQuery), self.body(AddExamples)
         edited = examples.append(
             self.actor,
             dataset,
@@ -254,7 +259,8 @@ class Examples(DatasetEndpoint):
     )
     def patch(self, request: Request, dataset_id: str) -> Response:
         """Change examples."""
-        dataset, query, body = self.dataset(dataset_id), self.query(VersionQuery), self.body(ChangeExamples)
+        dataset = self.dataset(dataset_id, Permission.DATASET_UPDATE, Permission.DATASET_EXAMPLE_UPDATE)
+        query, body = self.query(VersionQuery), self.body(ChangeExamples)
         ids = [example["id"] for example in body["examples"]]
         _require_distinct(ids, "examples")
         edited = examples.update(
@@ -299,7 +305,8 @@ class Examples(DatasetEndpoint):
     )
     def delete(self, request: Request, dataset_id: str) -> Response:
         """Remove examples."""
-        dataset, body = self.dataset(dataset_id), self.body(DeleteExamples)
+        dataset = self.dataset(dataset_id, Permission.DATASET_UPDATE, Permission.DATASET_EXAMPLE_DELETE)
+        body = self.body(DeleteExamples)
         ids = body["example_ids"]
         _require_distinct(ids, "example_ids")
         gone = examples.delete(self.actor, dataset, version=body["dataset_version_id"], ids=ids, at=timezone.now())
@@ -333,7 +340,7 @@ class ExampleSearch(DatasetEndpoint):
     )
     def post(self, request: Request, dataset_id: str) -> Response:
         """Search examples."""
-        dataset, body = self.dataset(dataset_id), self.body(SearchExamples)
+        dataset, body = self.dataset(dataset_id, Permission.DATASET_EXAMPLE_READ), self.body(SearchExamples)
         page = examples.read(
             self.actor,
             dataset,
@@ -375,7 +382,7 @@ class ExampleAnnotations(DatasetEndpoint):
     )
     def post(self, request: Request, dataset_id: str) -> Response:
         """Annotate examples."""
-        dataset, body = self.dataset(dataset_id), self.body(Annotate)
+        dataset, body = self.dataset(dataset_id, Permission.DATASET_EXAMPLE_ANNOTATE), self.body(Annotate)
         examples.annotate(self.actor, dataset, values_by_record(body["annotations"]), at=timezone.now())
         self.note(Workflow.DATASET_WRITE, dataset.space)
         return Response(status=202)

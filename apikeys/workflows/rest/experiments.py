@@ -14,10 +14,11 @@ from accounts.actors import Actor
 from accounts.errors import Incompatible
 from accounts.models import Space
 from accounts.paging import paginate
-from accounts.permissions import find_seen
+from accounts.permissions import find_seen, require
 from accounts.rest.describe import answer, operation
 from accounts.rest.endpoint import paged, path_id
 from accounts.rest.examples import page_of
+from accounts.vocabulary import Permission
 from apikeys.workflows import datasets, experiments, runs
 from apikeys.workflows.models import Dataset, Experiment
 from apikeys.workflows.rest.dressing import rows_page, run_out, values_by_record
@@ -49,9 +50,12 @@ def _dressed(actor: Actor, rows: Collection[Experiment]) -> list[dict[str, Any]]
 class ExperimentEndpoint(WorkflowEndpoint):
     """An address of one experiment."""
 
-    def experiment(self, text: str) -> Experiment:
-        """Return the experiment that the address names."""
-        return experiments.get_experiment(self.actor, path_id(text, "Experiment"))
+    def experiment(self, text: str, *needed: Permission) -> Experiment:
+        """Return the experiment that the address names, to whoever may do what is asked: else its body is not read."""
+        experiment = experiments.get_experiment(self.actor, path_id(text, "Experiment"))
+        for permission in needed:
+            require(self.actor, permission, experiment.space)
+        return experiment
 
 
 class ExperimentList(WorkflowEndpoint):
@@ -206,7 +210,7 @@ class Runs(ExperimentEndpoint):
     )
     def post(self, request: Request, experiment_id: str) -> Response:
         """Add runs."""
-        experiment, body = self.experiment(experiment_id), self.body(AddRuns)
+        experiment, body = self.experiment(experiment_id, Permission.EXPERIMENT_UPDATE), self.body(AddRuns)
         edited = runs.append(self.actor, experiment, runs=body["experiment_runs"], at=timezone.now())
         self.note(Workflow.EXPERIMENT_WRITE, experiment.space)
         written: dict[str, Any] = {**_dressed(self.actor, [edited.experiment])[0], "run_ids": list(edited.ids)}
@@ -232,7 +236,7 @@ class RunSearch(ExperimentEndpoint):
     )
     def post(self, request: Request, experiment_id: str) -> Response:
         """Search runs."""
-        experiment, body = self.experiment(experiment_id), self.body(SearchRuns)
+        experiment, body = self.experiment(experiment_id, Permission.EXPERIMENT_RUN_READ), self.body(SearchRuns)
         page = runs.read(
             self.actor, experiment, condition=body.get("filter"), cursor=body["cursor"], limit=body["limit"]
         )
@@ -265,7 +269,7 @@ class RunAnnotations(ExperimentEndpoint):
     )
     def post(self, request: Request, experiment_id: str) -> Response:
         """Annotate runs."""
-        experiment, body = self.experiment(experiment_id), self.body(Annotate)
+        experiment, body = self.experiment(experiment_id, Permission.EXPERIMENT_RUN_ANNOTATE), self.body(Annotate)
         runs.annotate(self.actor, experiment, values_by_record(body["annotations"]), at=timezone.now())
         self.note(Workflow.EXPERIMENT_WRITE, experiment.space)
         return Response(status=202)
