@@ -226,8 +226,9 @@ def test_experiments_run_elsewhere_come_back_equal(steps: Steps, many: bool) -> 
     assert back["rows"] == (1001 if many else 3)
 
 
-def test_an_experiment_needs_no_dataset(steps: Steps) -> None:
-    made = steps.ok("experiments_create", name="e", space="production")
+@pytest.mark.parametrize("examples", [None, ["elsewhere", None, None]])
+def test_an_experiment_needs_no_dataset(steps: Steps, examples: list[str | None] | None) -> None:
+    made = steps.ok("experiments_create", name="e", space="production", examples=examples)
 
     assert (made["dataset"], made["version"]) == (None, None)
     assert steps.ok("expect_runs", name="e", experiment=made["id"])["rows"] == 3

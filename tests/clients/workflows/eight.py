@@ -492,7 +492,7 @@ def _experiment(experiment: Any) -> Facts:
 
 @STEPS.step
 def experiments_create(
-    place: Place, *, name: str, examples: list[str] | None = None, many: bool = False, **where: str
+    place: Place, *, name: str, examples: list[str | None] | None = None, many: bool = False, **where: str
 ) -> Facts:
     """Create an experiment of runs made elsewhere: few over REST, many over Flight; of no examples in a space alone."""
     rows = MANY if many else len(examples or "any")
