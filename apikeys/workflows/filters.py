@@ -37,6 +37,7 @@ _ALLOWED = (
     "A filter may use columns, values, =, !=, <, <=, >, >=, AND, OR, NOT, IN, BETWEEN, LIKE, ILIKE, IS NULL and "
     "parentheses."
 )
+_NOT_FOLLOWING = "one thing does not follow the other"
 _COMPARISONS: dict[type[exp.Expr], Callable[[Any, Any], Any]] = {
     exp.EQ: lambda left, right: left == right,
     exp.NEQ: lambda left, right: left != right,
@@ -53,11 +54,23 @@ _MIRRORED: dict[type[exp.Expr], type[exp.Expr]] = {
     exp.GT: exp.LT,
     exp.GTE: exp.LTE,
 }
-# Texts, or names with all their dots and quotes: what is found first at a place is what stands there.
+# Words of the language; every other word is the name of a column.
+_KEYWORDS = frozenset(["AND", "OR", "NOT", "IN", "BETWEEN", "LIKE", "ILIKE", "IS"])
+_CONSTANTS = frozenset(["NULL", "TRUE", "FALSE"])
+# All that a filter is made of. Names come with all their dots and quotes, and have any letter there is.
+_NAME = r'(?:"(?:[^"]|"")*"|(?:[a-zA-Z0-9_]|[^\x00-\x7f\s])+)'
 _WORDS = re.compile(
-    r"""(?P<text>'(?:[^']|'')*')|(?P<name>(?:"(?:[^"]|"")*"|[^\W\d]\w*)(?:\.(?:"(?:[^"]|"")*"|\w+))*)"""
+    rf"""
+      (?P<blank> \s+ )
+    | (?P<text> '(?:[^']|'')*' )
+    | (?P<number> (?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)? )
+    | (?P<name> {_NAME}(?:\.{_NAME})* )
+    | (?P<sign> <= | >= | <> | != | == | [=<>(),+] | -(?!-) )
+    | (?P<other> -- | . )
+    """,
+    re.VERBOSE | re.DOTALL,
 )
-_PART = re.compile(r'"((?:[^"]|"")*)"|(\w+)')
+_PART = re.compile(r'"((?:[^"]|"")*)"|([^."]+)')
 
 
 @dataclass(frozen=True)
@@ -81,7 +94,7 @@ def read(text: str, schema: pa.Schema) -> Filter:
     """As `parse`, and say which columns it takes."""
     if len(text) > _MAX_LENGTH:
         raise Invalid(f"The filter is longer than {_MAX_LENGTH} characters.", field="filter")
-    tree = _tree(_with_quoted_names(text))
+    tree = _tree(_spelled_out(text))
     reading = _Reading(schema)
     try:
         expression = reading.condition(tree)
@@ -90,17 +103,47 @@ def read(text: str, schema: pa.Schema) -> Filter:
     return Filter(expression, frozenset(reading.columns))
 
 
-def _with_quoted_names(text: str) -> str:
-    """Quote names that have dots as one, since they are: a parser of SQL takes what is before a dot for a table."""
+def _spelled_out(text: str) -> str:
+    """Write the filter so that to a parser of SQL no word means anything that it does not mean here.
 
-    def quoted(match: re.Match[str]) -> str:
-        name = match["name"]
-        if name is None or "." not in name:
-            return match[0]
-        parts = (part[1].replace('""', '"') if part[2] is None else part[2] for part in _PART.finditer(name))
-        return _quoted(".".join(parts))
+    The parser knows types, functions and comments of every dialect, and tries for some what they could be, again and
+    again at every depth: a line of them kept it busy for hours. So it gets to see the words of our language and
+    nothing besides, every name in quotes and with its dots, and no value right behind another.
 
-    return _WORDS.sub(quoted, text)
+    Raises:
+        Invalid: it has what no filter has, or its parentheses are too deep.
+    """
+    words: list[str] = []
+    depth = 0
+    before = ""  # what stands there, where that is whole: a value, a name, or what is in parentheses
+    for found in _WORDS.finditer(text):
+        kind, word = str(found.lastgroup), found[0]
+        if kind == "blank":
+            continue
+        if kind == "other":
+            raise _foreign(word)
+        if kind == "name":
+            kind, word = _named_or_known(word)
+        whole = kind in ("text", "number", "name", "constant")
+        if before and (whole or word == "("):
+            raise _no_function() if before == "name" and word == "(" else _unreadable(_NOT_FOLLOWING)
+        depth += {"(": 1, ")": -1}.get(word, 0)
+        if depth > _MAX_DEPTH:
+            raise _too_deep()
+        before = kind if whole or word == ")" else ""
+        words.append(word)
+    return " ".join(words)
+
+
+def _named_or_known(word: str) -> tuple[str, str]:
+    """What a word is, and how it is written for the parser."""
+    known = word.upper()
+    if known in _KEYWORDS:
+        return "keyword", known
+    if known in _CONSTANTS:
+        return "constant", known
+    parts = (part[1].replace('""', '"') if part[2] is None else part[2] for part in _PART.finditer(word))
+    return "name", _quoted(".".join(parts))
 
 
 def _quoted(name: str) -> str:
@@ -108,23 +151,12 @@ def _quoted(name: str) -> str:
 
 
 def _tree(text: str) -> exp.Expr:
-    depth = 0
-    for sign in _signs(text):
-        depth += 1 if sign == "(" else -1
-        if depth > _MAX_DEPTH:
-            raise _too_deep()
     try:
-        tree = sqlglot.parse_one(text, into=exp.Condition)
+        return sqlglot.parse_one(text, into=exp.Condition)
     except SqlglotError as error:
-        raise Invalid(f"The filter cannot be read: {_what_is_wrong(error)}. {_ALLOWED}", field="filter") from None
+        raise _unreadable(_what_is_wrong(error)) from None
     except RecursionError:
         raise _too_deep() from None
-    return tree
-
-
-def _signs(text: str) -> Iterator[str]:
-    """The parentheses that are not in a text or a name."""
-    return (sign for sign in _WORDS.sub("", text) if sign in "()")
 
 
 def _what_is_wrong(error: SqlglotError) -> str:
@@ -132,7 +164,24 @@ def _what_is_wrong(error: SqlglotError) -> str:
     said = " ".join(str(found.get("description")) for found in getattr(error, "errors", ()))
     if said.startswith("Required keyword"):
         return "something is missing, perhaps at its end"
-    return "one thing does not follow the other" if said.startswith("Invalid expression") else "it is no condition"
+    return _NOT_FOLLOWING if said.startswith("Invalid expression") else "it is no condition"
+
+
+def _unreadable(why: str) -> Invalid:
+    return Invalid(f"The filter cannot be read: {why}. {_ALLOWED}", field="filter")
+
+
+def _foreign(sign: str) -> Invalid:
+    if sign in ("'", '"'):
+        return _unreadable("a quote is not closed")
+    return Invalid(
+        f"The sign {sign!r} is nothing that a filter may use. Names that have it stand in double quotes. {_ALLOWED}",
+        field="filter",
+    )
+
+
+def _no_function() -> Invalid:
+    return Invalid(f"A function is nothing that a filter may use. {_ALLOWED}", field="filter")
 
 
 def _too_deep() -> Invalid:
@@ -260,11 +309,9 @@ def _plain(node: exp.Expr, *parts: str) -> None:
 
 
 def _not_allowed(node: object) -> Invalid:
+    if isinstance(node, exp.Connector):
+        return Invalid(f"AND and OR join comparisons, and are no part of one. {_ALLOWED}", field="filter")
     what = node.key.upper() if isinstance(node, exp.Expr) else str(node)
-    if isinstance(node, exp.Func) and not isinstance(node, exp.Cast):
-        what = "A function"
-    elif isinstance(node, exp.Query | exp.Subquery):
-        what = "A query"
     return Invalid(f"{what} is nothing that a filter may use. {_ALLOWED}", field="filter")
 
 

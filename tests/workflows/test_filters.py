@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -80,6 +81,9 @@ def _passed(text: str) -> list[int]:
         ("nothing is null and list is not null", [0, 2]),
         ("half >= 2", [1]),
         ("half = price", []),
+        ("score>-1and done==true", [0]),
+        ("score = +.25 or score = 1. or score = - - 75e-2", [0, 1]),
+        ("not(done)and(kind)is null", [1]),
         ("TOKENS = 1 OR tokens = 1".replace("TOKENS", "tokens"), [0]),
     ],
 )
@@ -92,7 +96,10 @@ def test_what_passes(text: str, rows: list[int]) -> None:
     [
         ("", "cannot be read: it is no condition. A filter may use columns, values, ="),
         ("score > ", "something is missing"),
-        ("score = 1; drop table spans", "one thing does not follow the other"),
+        ("score = 1; drop table spans", "The sign ';' is nothing that a filter may use. Names that have it stand in"),
+        ("score = 1 -- and no more", "The sign '--' is nothing"),
+        ("kind = 'its", "a quote is not closed"),
+        ('"kind = 1', "a quote is not closed"),
         ("scor = 1", 'no column "scor". Did you mean "score"?'),
         ('kind = "x"', 'no column "x". Texts stand in single quotes'),
         ("score = 'x'", "\"score\" is a number, so it cannot be compared with the text 'x'"),
@@ -113,12 +120,14 @@ def test_what_passes(text: str, rows: list[int]) -> None:
         ("score > 0.5 and 1", "nothing that a filter may use"),
         ("lower(kind) = 'x'", "A function is nothing that a filter may use"),
         ("read_csv('/etc/passwd')", "A function is nothing"),
-        ("score = (select 1)", "A query is nothing"),
-        ("score in (select 1)", "A query is nothing"),
+        ("score = (select 1)", "one thing does not follow the other"),
+        ("score in (select 1)", "one thing does not follow the other"),
+        ("score = (done and done)", "AND and OR join comparisons"),
+        ("(done or done) = 1", "AND and OR join comparisons"),
         ("score + 1 = 2", "ADD is nothing"),
-        ("kind like 'x' escape '!'", "ESCAPE is nothing"),
-        ("score = ?", "PLACEHOLDER is nothing"),
-        ("case when done then done end", "A function is nothing"),
+        ("kind like 'x' escape '!'", "one thing does not follow the other"),
+        ("score = ?", "The sign '?' is nothing"),
+        ("case when done then done end", "one thing does not follow the other"),
         ("score = " + "9" * 400, "too large"),
         ("score = " + "9" * 5000, "no number"),
         ("(" * 31 + "done" + ")" * 31, "nests more than 30 deep"),
@@ -133,6 +142,58 @@ def test_what_is_no_filter_is_refused_with_a_reason(text: str, words: str) -> No
         parse(text, SPANS.schema)
 
     assert refused.value.field == "filter"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("INT(" * 25 + "done" + ")" * 25, "A function is nothing"),
+        ("ARRAY[" * 25 + "done" + "]" * 25, "The sign '[' is nothing"),
+        ("STRUCT<" * 25 + "INT" + ">" * 25 + " done", "cannot be read"),
+        ("STRUCT<" * 25 + "INT" + ">" * 25 + "(done)", "cannot be read"),
+        ("STRUCT<a INT(" * 25 + "1", "one thing does not follow the other"),
+        ("CAST(" * 25 + "done" + " AS INT)" * 25, "A function is nothing"),
+        ('"INT" (' * 25 + "done" + ")" * 25, "A function is nothing"),
+        ("(done)(" * 25 + "done" + ")" * 25, "one thing does not follow the other"),
+        ("case when " * 25 + "done" + " then done end" * 25, "one thing does not follow the other"),
+        ("kind = " + "interval " * 25 + "'1'", "one thing does not follow the other"),
+        ("kind = " + "N'x' " * 25, "one thing does not follow the other"),
+        ("kind = 'x' " + "'x' " * 25, "one thing does not follow the other"),
+        ("done" + "::int" * 25, "The sign ':' is nothing"),
+        ("kind = " + "$$" * 25, "The sign '$' is nothing"),
+        ("/*'*/" + "(" * 31 + "done" + ")" * 31 + "/*'*/", "The sign '/' is nothing"),
+        ("/*'*/" + "INT(" * 25 + "done" + ")" * 25 + "/*'*/", "The sign '/' is nothing"),
+        ("--'\n" + "(" * 31 + "done" + ")" * 31 + "--'", "The sign '--' is nothing"),
+    ],
+)
+def test_what_a_parser_of_sql_would_try_again_at_every_depth_never_reaches_it(text: str, words: str) -> None:
+    """Of 25 levels each it would take some hours."""
+    with pytest.raises(Invalid, match=re.escape(words)):
+        parse(text, SPANS.schema)
+
+
+@pytest.mark.parametrize("text", ["kind in (with x as (execute kind) select 1)", "if kind = 'x'"])
+def test_no_filter_is_repeated_in_the_log(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG), pytest.raises(Invalid):
+        parse(text, SPANS.schema)
+
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("sign", sorted("[]{}:;@$?#\\~^|&*/%`!"))
+def test_signs_that_the_language_does_not_have_stand_in_texts_and_quoted_names_alone(sign: str) -> None:
+    schema = pa.schema([(f"a{sign}b", pa.string())])
+
+    assert read(f"\"a{sign}b\" = 'x{sign}y'", schema).columns == {f"a{sign}b"}
+    with pytest.raises(Invalid, match=re.escape(f"The sign {sign!r} is nothing")):
+        parse(f"a{sign}b = 'x'", schema)
+
+
+@pytest.mark.parametrize(
+    "word", ["date", "int", "timestamp", "interval", "case", "array", "select", "Größe", "e\u0301"]
+)
+def test_words_that_mean_something_to_other_languages_are_names_here(word: str) -> None:
+    assert read(f"{word} = 'x' and {word} is not null", pa.schema([(word, pa.string())])).columns == {word}
 
 
 def test_the_columns_that_a_filter_looks_at_are_told() -> None:
