@@ -32,6 +32,9 @@ _MAX_LENGTH = 50_000
 # How deep parentheses may nest, and how many comparisons one filter has: both bound what it costs to evaluate.
 _MAX_DEPTH = 30
 _MAX_COMPARISONS = 500
+# What a wrong name is compared with to tell what may be meant: it takes longer than the export where both are many.
+_MAX_HINTED_LETTERS = 80
+_MAX_HINTED_COLUMNS = 500
 
 _ALLOWED = (
     "A filter may use columns, values, =, !=, <, <=, >, >=, AND, OR, NOT, IN, BETWEEN, LIKE, ILIKE, IS NULL and "
@@ -255,14 +258,20 @@ class _Reading:
         name = str(node.this.this)
         found = self._schema.get_all_field_indices(name)
         if not found:
-            close = difflib.get_close_matches(name, self._schema.names, n=3)
-            hint = f" Did you mean {' or '.join(map(_quoted, close))}?" if close else ""
-            raise Invalid(f"There is no column {_quoted(name)}.{hint} Texts stand in single quotes.", field="filter")
+            raise Invalid(
+                f"There is no column {_quoted(name)}.{self._hint(name)} Texts stand in single quotes.", field="filter"
+            )
         if len(found) > 1:
             raise Invalid(f"There is more than one column {_quoted(name)}.", field="filter")
         self.columns.add(name)
         kind = self._schema.field(found[0]).type
         return name, kind.value_type if pa.types.is_dictionary(kind) else kind
+
+    def _hint(self, name: str) -> str:
+        if len(name) > _MAX_HINTED_LETTERS or len(self._schema) > _MAX_HINTED_COLUMNS:
+            return ""
+        close = difflib.get_close_matches(name, self._schema.names, n=3)
+        return f" Did you mean {' or '.join(map(_quoted, close))}?" if close else ""
 
     def _compared(self, how: type[exp.Expr], left: exp.Expr, right: exp.Expr) -> Any:
         left, right = _without_parentheses(left), _without_parentheses(right)

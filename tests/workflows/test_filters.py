@@ -202,6 +202,16 @@ def test_the_columns_that_a_filter_looks_at_are_told() -> None:
     assert found.columns == {"score", "eval.My Judge.label", "done"}
 
 
+@pytest.mark.parametrize(("letters", "columns", "hinted"), [(80, 500, True), (81, 500, False), (80, 501, False)])
+def test_what_may_be_meant_is_told_where_it_is_soon_found(letters: int, columns: int, hinted: bool) -> None:
+    schema = pa.schema([(f"{number:0{letters}}", pa.int64()) for number in range(columns)])
+
+    with pytest.raises(Invalid, match="There is no column") as refused:
+        parse("x" + "0" * (letters - 1) + " = 1", schema)
+
+    assert ("Did you mean" in str(refused.value)) is hinted
+
+
 def test_a_column_that_is_there_twice_is_refused() -> None:
     with pytest.raises(Invalid, match="more than one column"):
         parse("a = 1", pa.schema([("a", pa.int64()), ("a", pa.string())]))
