@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -758,6 +759,30 @@ def test_more_calls_than_there_are_places_are_told_to_come_again(
                 writer.close()
 
     assert refusal.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_whoever_asks_for_health_without_a_key_takes_no_place(
+    flight_server: FlightServer, bobs: str, space: str
+) -> None:
+    """Though the question never comes, or is none."""
+    kept_waiting = threading.Event()
+
+    def never() -> Iterator[bytes]:
+        kept_waiting.wait(60)
+        yield b""
+
+    with server_with(calls=4) as server, flying(server, bobs) as flight, channel_to(server) as channel:
+        check: Any = channel.stream_unary("/grpc.health.v1.Health/Check")
+        asking = [check.future(never()) for _ in range(4)]
+        try:
+            told = [health_pb2.HealthCheckResponse.FromString(answer.result(30)) for answer in asking]
+            flight.act("list_datasets", "Datasets", listDatasets={"spaceId": space})
+        finally:
+            kept_waiting.set()
+        nonsense: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
+        told.append(health_pb2.HealthCheckResponse.FromString(nonsense(b"\xff" * 2**22)))
+
+    assert {answer.status for answer in told} == {health_pb2.HealthCheckResponse.SERVING}
 
 
 def test_a_key_leaves_places_to_others(

@@ -166,7 +166,7 @@ class Server:
         """``services`` are methods by the name of their service and their own."""
         self._patience = Patience(idle=idle, longest=longest)
         self._places = Places(calls_of_key)
-        self._health = health.HealthServicer()
+        self._health = health_pb2.HealthCheckResponse.SERVING
         self._threads = Threads(calls, thread_name_prefix="call")
         self._server = grpc.server(self._threads, options=_OPTIONS, maximum_concurrent_rpcs=calls)
         for service, methods in services.items():
@@ -176,12 +176,9 @@ class Server:
                 for name, method in methods.items()
             }
             self._server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, handlers)])
-            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         # Without the standing calls of its other method: whoever has no key could take every place with those.
-        check = grpc.unary_unary_rpc_method_handler(
-            self._health.Check,
-            request_deserializer=health_pb2.HealthCheckRequest.FromString,
-            response_serializer=health_pb2.HealthCheckResponse.SerializeToString,
+        check: grpc.RpcMethodHandler[bytes, health_pb2.HealthCheckResponse] = grpc.stream_unary_rpc_method_handler(
+            self._check, response_serializer=health_pb2.HealthCheckResponse.SerializeToString
         )
         self._server.add_generic_rpc_handlers(
             [grpc.method_handlers_generic_handler(health.SERVICE_NAME, {"Check": check})]
@@ -213,10 +210,18 @@ class Server:
 
     def stop(self, grace: float = GRACE) -> None:
         """Take no more calls, let those that run finish within so many seconds, and end."""
-        self._health.enter_graceful_shutdown()
+        self._health = health_pb2.HealthCheckResponse.NOT_SERVING
         self._server.stop(grace).wait()
         self._threads.shutdown()
         self._patience.end()
+
+    def _check(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> health_pb2.HealthCheckResponse:
+        """Say how the server is, of whichever service that is asked.
+
+        The question is not read, and nobody waits until the answer is: whoever has no key could take every place with
+        a question that does not come, or with an answer that they do not take.
+        """
+        return health_pb2.HealthCheckResponse(status=self._health)
 
     def _handler(self, name: str, method: Method) -> Callable[..., Iterator[bytes]]:
         def answer(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
