@@ -822,6 +822,16 @@ def test_a_request_is_no_larger_than_a_command(flight_server: FlightServer, bobs
     assert "2 MB" in (refusal.value.details() or "")
 
 
+def test_the_command_of_an_upload_is_no_larger_either(flight_server: FlightServer, bobs: str) -> None:
+    size = 2 * 2**20 + 2
+    message = b"\x0a" + bytes([size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14 & 0x7F | 0x80, size >> 21])
+    with channel_to(flight_server) as channel:
+        refusal = raw_put(channel, bobs, [message + b"\x1a\x00" * (size // 2)])
+
+    assert refusal.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "2 MB" in (refusal.details() or "")
+
+
 def test_whoever_does_not_go_on_loses_their_place(
     flight_server: FlightServer, bobs: str, space: str, tables_folder: Path
 ) -> None:

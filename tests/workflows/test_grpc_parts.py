@@ -20,7 +20,7 @@ from apikeys.workflows.grpc.headers import _peer
 from apikeys.workflows.grpc.patience import Lease
 from apikeys.workflows.grpc.server import Call, ClientGone, Places
 from apikeys.workflows.grpc.statuses import status_of
-from apikeys.workflows.grpc.wire import read_part, write_part
+from apikeys.workflows.grpc.wire import flight, read_message, read_part, write_part
 from apikeys.workflows.messages import declare
 
 KEY = f"ak-{'Ab0' * 20}"
@@ -51,7 +51,7 @@ def test_messages_by_hand_are_those_of_protobuf(size: int) -> None:
     read = read_part(whole.SerializeToString())
     written = write_part(memoryview(header), memoryview(body))
 
-    assert (read.descriptor, bytes(read.header), bytes(read.body)) == (b"d", header, body)
+    assert (bytes(read.descriptor), bytes(read.header), bytes(read.body)) == (b"d", header, body)
     assert written == data.Data(data_header=header, data_body=body).SerializeToString()
 
 
@@ -64,11 +64,19 @@ def test_messages_by_hand_are_those_of_protobuf(size: int) -> None:
         b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
         b"\x0b",
         b"\x12" + b"\x80" * 20,
+        b"\x10\x01" * 33,
+        b"\x12\x00" * 2**21,
     ],
 )
 def test_what_is_no_message_is_refused(message: bytes) -> None:
     with pytest.raises(Invalid, match="not one of Arrow Flight's"):
         read_part(message)
+
+
+def test_a_list_of_nothing_in_a_descriptor_becomes_no_list() -> None:
+    descriptor = read_message(flight.FlightDescriptor, b"\x12\x02{}" + b"\x1a\x00" * 1_000)
+
+    assert [(field.name, value) for field, value in descriptor.ListFields()] == [("cmd", b"{}")]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from accounts.actors import Door
 from accounts.errors import Invalid
@@ -21,6 +21,8 @@ from apikeys.workflows.grpc.threshold import Visitor, asking, let_in
 from apikeys.workflows.grpc.wire import flight, read_message, read_part
 from apikeys.workflows.streams import Stream, open_stream
 from apikeys.workflows.tables import Reading
+
+T = TypeVar("T", bytes, memoryview)
 
 SERVICE = "arrow.flight.protocol.FlightService"
 
@@ -67,7 +69,7 @@ def do_put(call: Call) -> Iterator[bytes]:
     """Take in an upload; its answer is the one piece of metadata that comes back."""
     visitor = let_in(call, Door.FLIGHT)
     first = read_part(_first(call))
-    command = read_message(flight.FlightDescriptor, first.descriptor).cmd
+    command = read_message(flight.FlightDescriptor, bytes(_small(first.descriptor))).cmd
     member, asked = read_command(commands.Put, command)
     visitor = asking(visitor, call, kind="MUTATION", member=member, command=command)
     keep = _PUT[member](visitor, asked)
@@ -135,7 +137,15 @@ def _first(call: Call) -> bytes:
 
 def _request(call: Call) -> bytes:
     """The first message of a call that has but one."""
-    message = _first(call)
-    if len(message) > _LARGEST_REQUEST:
+    return _small(_first(call))
+
+
+def _small(request: T) -> T:
+    """What is decoded before anybody's permission is asked.
+
+    Raises:
+        TooLarge: it is no such thing.
+    """
+    if len(request) > _LARGEST_REQUEST:
         raise TooLarge(f"A request may have {_LARGEST_REQUEST // 2**20} MB.")
-    return message
+    return request
