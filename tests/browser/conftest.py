@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.conf import settings
 from django.test import Client
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHOTS = ROOT / "test-results" / "screenshots"
-PATIENCE_MS = 10_000
+PATIENCE_MS = 60_000
 
 Browse = Callable[..., Page]
 
@@ -42,6 +42,7 @@ def chromium() -> Iterator[Browser]:
     # Playwright's loop runs in this thread, and Django would take every query beside it for one in async code.
     before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    expect.set_options(timeout=PATIENCE_MS)  # which has a patience of its own
     try:
         with sync_playwright() as playwright:
             # No sandbox: containers that run tests seldom allow one, and only our own pages are opened.
