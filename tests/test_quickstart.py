@@ -122,8 +122,8 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def require_nothing_left(folder: Path) -> None:
-    """Fail unless everything on the folder ends within moments."""
-    deadline = time.monotonic() + 10
+    """Fail unless everything on the folder ends by itself."""
+    deadline = time.monotonic() + PATIENCE
     while leftovers(folder) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert leftovers(folder) == []
