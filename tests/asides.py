@@ -32,7 +32,7 @@ class Aside(threading.Thread):
 
     def finish(self) -> Any:
         """Return what came of it, be it a refusal."""
-        self.join(timeout=20)
+        self.join(timeout=60)
         assert not self.is_alive()
         return self.outcome
 
@@ -47,7 +47,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
 
 def wait_until_somebody_waits_for_a_lock() -> None:
     """Return once another connection stands still before what this one holds."""
-    for _ in range(200):
+    for _ in range(3_000):
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees what it saw first
             cursor.execute(

@@ -57,7 +57,7 @@ def write(account: Account | None) -> AuditEvent:
 
 def wait_until_somebody_waits_for_a_lock() -> None:
     """Wait until the database says that somebody does."""
-    for _ in range(500):
+    for _ in range(6_000):
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees what it saw first
             cursor.execute(
