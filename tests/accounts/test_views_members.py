@@ -118,7 +118,7 @@ def test_an_annotator_is_told_that_the_role_shows_no_members(cast: Cast) -> None
 
     assert response.status_code == 403
     assert "Your role does not show members" in body(response)
-    assert "Bob" not in body(response)
+    assert "Bob Baker" not in body(response)
 
 
 def test_an_annotator_sees_themselves_and_nobody_else(cast: Cast) -> None:

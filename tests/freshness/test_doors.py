@@ -59,7 +59,7 @@ def verify(tmp_path: Path) -> Iterator[Ask]:
 
     yield ask
     follower.end()
-    follower.join(timeout=10)
+    follower.join(timeout=60)
     epochs.close()
 
 
