@@ -30,7 +30,7 @@ from accounts.roles import Level, RoleName
 from accounts.tenancy import change_account, change_space, delete_space
 from accounts.vocabulary import Permission
 from accounts.wire import encode_id
-from apikeys import forward_auth, tokens
+from apikeys import following, forward_auth, limits, tokens
 from apikeys.cache import NEVER, Memory
 from apikeys.epochs import Epochs
 from apikeys.following import Follower, _parameters, settle
@@ -78,9 +78,11 @@ def _wait_for(true: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def proxy(tmp_path: Path, settings: Any) -> Iterator[Proxy]:
-    """The door, with the thread that keeps it honest."""
+def proxy(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """The door, with the thread that keeps it honest, and that nobody gives up for being slow."""
     settings.VERIFY_GUESSES = 0
+    monkeypatch.setattr(following, "PATIENCE", 60.0)
+    monkeypatch.setattr(following, "LEASE", 60.0)
     epochs, uses = Epochs(tmp_path / "epochs"), Uses()
     follower = Follower(epochs)
     follower.start()
@@ -506,6 +508,14 @@ def test_an_answer_ends_with_the_key(everybody: Cast, proxy: Proxy) -> None:
     assert proxy(new.plaintext).status == 401
 
 
+@pytest.fixture
+def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no time pass in which what was taken comes back."""
+    moment = limits._now()
+    monkeypatch.setattr(limits, "_now", lambda: moment)
+
+
+@pytest.mark.usefixtures("no_time")
 def test_a_limit_per_key(everybody: Cast, tmp_path: Path, proxy: Proxy, settings: Any) -> None:
     settings.VERIFY_RATE_PER_KEY = 5
     strict = Proxy(ForwardAuth(proxy.epochs, Limiter(tmp_path / "strict"), Uses()), proxy.epochs, Uses())
@@ -518,8 +528,9 @@ def test_a_limit_per_key(everybody: Cast, tmp_path: Path, proxy: Proxy, settings
     assert strict(other).status == 204
 
 
+@pytest.mark.usefixtures("no_time")
 def test_guessing_bars_the_guesser_and_an_expired_key_bars_nobody(
-    everybody: Cast, tmp_path: Path, proxy: Proxy, settings: Any, asked: list[str]
+    everybody: Cast, tmp_path: Path, proxy: Proxy, settings: Any
 ) -> None:
     settings.VERIFY_GUESSES = 2
     strict = Proxy(ForwardAuth(proxy.epochs, Limiter(tmp_path / "strict"), Uses()), proxy.epochs, Uses())
