@@ -227,8 +227,9 @@ def test_plain_http_from_elsewhere_is_refused(everybody: Cast, proxy: Proxy, set
 
 
 def test_a_miss_is_one_prepared_query_and_what_is_remembered_is_none(
-    everybody: Cast, proxy: Proxy, request: pytest.FixtureRequest
+    everybody: Cast, proxy: Proxy, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(forward_auth, "REFUSAL_SECONDS", 60.0)
     key = user_key(everybody.bob, everybody.account).plaintext
     wire: Wire = request.getfixturevalue("wire")
 
