@@ -243,9 +243,9 @@ class Relay:
             elif not pair.listens:
                 pair.down.clear()
 
-    def holds_back(self) -> bool:
-        """Whether an answer is held up."""
-        return any(pair.held for pair in self._pairs)
+    def holds_back(self, answers: int) -> bool:
+        """Whether so many answers are held up, each on a connection of its own."""
+        return sum(pair.held for pair in self._pairs) >= answers
 
     def release(self) -> None:
         """Let everything through again."""

@@ -368,7 +368,7 @@ def test_an_answer_of_before_that_arrives_after_is_not_remembered(everybody: Cas
     relay.hold(answers_to_questions=True)
     for line in behind.lines:
         line.send(cold.plaintext)
-    wait_until(relay.holds_back)
+    wait_until(lambda: relay.holds_back(len(behind.lines)))
     revoke(everybody, cold)
     relay.release()
 
