@@ -241,6 +241,7 @@ from pathlib import Path
 from django.conf import settings
 settings.DATABASES["default"].update(NAME={name!r}, USER={user!r})
 settings.SHARED_FOLDER = Path({shared!r})
+settings.VERIFY_PATIENCE = 60
 incoming = os.dup(0)
 
 def work():

@@ -25,6 +25,7 @@ def load() -> Callable[..., Any]:
     settings.DATABASES["default"] |= given["database"]
     settings.SHARED_FOLDER = Path(given["folder"])
     settings.VERIFY_GUESSES = 0
+    settings.VERIFY_PATIENCE = 60  # as in tests/conftest.py
     django.setup()
     from apikeys import refusals, usage
 

@@ -236,6 +236,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "ARIZEKEYS_DATA": str(folder / "arizekeys"),
         "ARIZEKEYS_VERIFY_RATE_PER_KEY": str(RATE),
         "ARIZEKEYS_VERIFY_GUESSES": "100000",
+        "ARIZEKEYS_VERIFY_PATIENCE": "60",  # as in tests/conftest.py
     }
 
 
