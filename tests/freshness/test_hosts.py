@@ -21,7 +21,7 @@ from accounts.people import remove_person
 from accounts.roles import Level, RoleName
 from accounts.tenancy import change_account, change_space, delete_organization
 from accounts.wire import encode_id
-from apikeys import peppers, tokens
+from apikeys import following, peppers, tokens
 from apikeys.following import settle
 from apikeys.lifecycle import NewKey, refresh_key
 from apikeys.models import ApiKey, KeySecret, Verifier
@@ -260,7 +260,10 @@ def test_of_a_thousand_revocations_under_load_none_is_accepted_after_its_answer(
     assert accepted.total() == 0, accepted
 
 
-def test_a_stopped_follower_is_waited_for_and_resumes_without_its_memory(everybody: Cast, hosts: list[Host]) -> None:
+def test_a_stopped_follower_is_waited_for_and_resumes_without_its_memory(
+    everybody: Cast, hosts: list[Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PATIENCE", 5.0)  # for the other one, which may be slow and is not given up
     new, lines = user_key(everybody.bob, everybody.account), _lines(hosts)
     warm(lines, new.plaintext)
     follower = hosts[0].follower
@@ -292,7 +295,10 @@ def test_what_is_remembered_while_nobody_settles_is_what_settling_is_for(everybo
         assert set(ask_all(awake, new.plaintext)) == {401}
 
 
-def test_a_stopped_worker_that_does_not_follow_holds_nobody_up(everybody: Cast, hosts: list[Host]) -> None:
+def test_a_stopped_worker_that_does_not_follow_holds_nobody_up(
+    everybody: Cast, hosts: list[Host], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PATIENCE", 30.0)  # whoever is only slow is not given up
     new, lines = user_key(everybody.bob, everybody.account), _lines(hosts)
     warm(lines, new.plaintext)
     follower = hosts[1].follower
