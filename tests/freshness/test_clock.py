@@ -12,7 +12,7 @@ import pytest
 
 from apikeys.following import settle
 from apikeys.models import Verifier
-from tests.cast import assemble
+from tests.cast import Cast, assemble
 from tests.factories import user_key
 from tests.freshness.hosts import Host, ask_all, know_by_heart, revoke, revoke_by_hand, stopped, wait_until, warm
 
@@ -77,22 +77,30 @@ def test_a_host_whose_clock_is_wrong_and_jumps_obeys_and_remembers(host: Host, c
     cast = assemble()
     for wrong in (HOUR, -HOUR):
         clock.be_wrong(wrong)
-        revoked, changed = (user_key(cast.bob, cast.account) for _ in range(2))
-        for new in (revoked, changed):
-            warm(host.lines, new.plaintext)
+        revoked = user_key(cast.bob, cast.account)
+        warm(host.lines, revoked.plaintext)
         assert [round((line.clock - time.time()) / HOUR) for line in host.lines] == [wrong // HOUR] * 2
         wait_until(partial(know_by_heart, host.lines, revoked.plaintext))
 
         revoke(cast, revoked)
         assert set(ask_all(host.lines, revoked.plaintext)) == {401}
 
-        # With its follower asleep it speaks from memory until somebody has waited for its lease to end.
-        follower = host.follower
-        (awake,) = (line for line in host.lines if line.worker != follower)
-        wait_until(partial(know_by_heart, [awake], changed.plaintext))
-        with stopped(follower):
-            revoke_by_hand(changed)
-            clock.be_wrong(-wrong)
-            assert awake.ask(changed.plaintext) == 204
-            settle()
-            assert awake.ask(changed.plaintext) == 401
+        # What is left of a lease is short, and may be over before anybody has asked.
+        assert any(_speaks_from_memory(cast, host, clock, wrong) for _ in range(10))
+
+
+def _speaks_from_memory(cast: Cast, host: Host, clock: Clock, wrong: int) -> bool:
+    """Whether it does so with its follower asleep, until somebody has waited for its lease to end: never after that."""
+    clock.be_wrong(wrong)
+    changed = user_key(cast.bob, cast.account)
+    warm(host.lines, changed.plaintext)
+    follower = host.follower
+    (awake,) = (line for line in host.lines if line.worker != follower)
+    wait_until(partial(know_by_heart, [awake], changed.plaintext))
+    with stopped(follower):
+        revoke_by_hand(changed)
+        clock.be_wrong(-wrong)
+        told = awake.ask(changed.plaintext)
+        settle()
+        assert awake.ask(changed.plaintext) == 401
+    return told == 204

@@ -283,16 +283,21 @@ def test_a_stopped_follower_is_waited_for_and_resumes_without_its_memory(
 
 def test_what_is_remembered_while_nobody_settles_is_what_settling_is_for(everybody: Cast, hosts: list[Host]) -> None:
     """The memory of a host whose follower sleeps is believed until its lease is over: so these tests can fail."""
-    new = user_key(everybody.bob, everybody.account)
-    warm(hosts[0].lines, new.plaintext)
-    follower = hosts[0].follower
-    awake = [line for line in hosts[0].lines if line.worker != follower]
 
-    with stopped(follower):
-        revoke_by_hand(new)
-        assert 204 in ask_all(awake, new.plaintext)
-        settle()
-        assert set(ask_all(awake, new.plaintext)) == {401}
+    def it_is_remembered() -> bool:
+        new = user_key(everybody.bob, everybody.account)
+        warm(hosts[0].lines, new.plaintext)
+        follower = hosts[0].follower
+        awake = [line for line in hosts[0].lines if line.worker != follower]
+        with stopped(follower):
+            revoke_by_hand(new)
+            told = ask_all(awake, new.plaintext)
+            settle()
+            assert set(ask_all(awake, new.plaintext)) == {401}
+        return 204 in told
+
+    # What is left of a lease is short, and may be over before anybody has asked.
+    assert any(it_is_remembered() for _ in range(10))
 
 
 def test_a_stopped_worker_that_does_not_follow_holds_nobody_up(
