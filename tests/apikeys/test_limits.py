@@ -167,7 +167,9 @@ def test_several_processes_let_no_more_through_than_one(tmp_path: Path) -> None:
 
     seconds = max(ended for _, _, ended in told) - min(started for _, started, _ in told)
     through = sum(one for one, _, _ in told)
-    assert 500 < through <= limit.burst + limit.rate * seconds + len(workers)
+    # Whoever is stopped by a busy machine while it holds the lock is not waited for. Without a lock it was half as much
+    # again that came through, and four times as much without sharing.
+    assert 500 < through <= 1.25 * (limit.burst + limit.rate * seconds)
 
 
 def _hold(path: Path, held: Event) -> None:
