@@ -85,11 +85,15 @@ def test_another_host_hashes_otherwise(tmp_path: Path) -> None:
 
 
 def test_strangers_who_share_a_place_share_no_bucket(limiter: Limiter) -> None:
-    place = limiter._find("a")[0] // limits._IN_A_PLACE
-    neighbours = (f"n{number}" for number in range(10_000_000))
-    found = [next(one for one in neighbours if limiter._find(one)[0] // limits._IN_A_PLACE == place)]
+    def where(bucket: str) -> tuple[int, int]:
+        word, mark, _ = limiter._find(bucket)
+        return word // limits._IN_A_PLACE, mark
 
-    assert _takes(limiter, found[0], FEW, 9) == 5
+    place, mark = where("a")
+    others = (f"n{number}" for number in range(10_000_000))
+    neighbour = next(one for one in others if (there := where(one))[0] == place and there[1] != mark)
+
+    assert _takes(limiter, neighbour, FEW, 9) == 5
     assert _takes(limiter, "a", FEW, 9) == 5
 
 
