@@ -13,7 +13,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -29,17 +28,11 @@ DEPLOY = ROOT / "deploy"
 sys.path.insert(0, str(ROOT))
 
 from arizekeys import local
+from tests.ports import free_port
 
 NAME = "keys.example.com"  # as in deploy/haproxy-hosts.cfg
 PASSWORD = secrets.token_urlsafe(24)  # of every database role: this is thrown away in a minute
 PATIENCE = 60.0
-
-
-def free_port(address: str) -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(what: str, true: Callable[[], bool], *, seconds: float = PATIENCE) -> float:
@@ -269,7 +262,7 @@ class Balancer:
     """HAProxy, with the file from deploy/ and the addresses of these hosts."""
 
     def __init__(self, folder: Path, hosts: list[Host]) -> None:
-        self.address, self.port = "127.0.0.1", free_port("127.0.0.1")
+        self.address, self.port = "127.0.0.1", free_port()
         text = (DEPLOY / "haproxy-hosts.cfg").read_text(encoding="utf-8")
         # TLS is the deploying side's; here it would be a certificate for nobody.
         text = re.sub(r"^( +bind ).*$", rf"\g<1>{self.address}:{self.port}", text, flags=re.MULTILINE)

@@ -28,6 +28,8 @@ import pyarrow.flight as fl
 import pyarrow.parquet as pq
 import stage
 
+from tests.ports import free_port
+
 ROWS = 1_000_000
 BATCH = 10_000  # as the clients send them
 # Rows of a group in the file, and of a batch that is handed out: the same on both sides.
@@ -124,13 +126,6 @@ def started(arguments: list[str | Path], folder: Path) -> tuple[subprocess.Popen
     process = subprocess.Popen(arguments, cwd=stage.ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     line = process.stdout.readline() if process.stdout else ""
     return process, int("".join(letter for letter in line.rpartition(":")[2] if letter.isdigit()))
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    from tests.test_quickstart import free_port as found  # -- Django is set up by now
-
-    return found()
 
 
 def place() -> tuple[str, str]:

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from arizekeys import local, serving
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60
@@ -99,13 +99,6 @@ def environment(folder: Path) -> dict[str, str]:
 def command(*arguments: str) -> list[str]:
     """A management command as an argument list."""
     return [sys.executable, "manage.py", *arguments]
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def leftovers(folder: Path) -> list[str]:

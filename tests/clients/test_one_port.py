@@ -33,8 +33,9 @@ from tests.clients.documented import exported
 from tests.clients.environment import Client
 from tests.clients.walking import Steps, Walker, Workplace, walking
 from tests.factories import user_key
+from tests.ports import free_port
 from tests.proxies.programs import ONE_PORT, Around, packaged
-from tests.proxies.surroundings import LOOPBACK, authority, free_port
+from tests.proxies.surroundings import LOOPBACK, authority
 from tests.workflows.conftest import FlightServer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.proxies]

@@ -24,7 +24,8 @@ from django.utils import timezone
 
 from apikeys.lifecycle import NewKey, revoke_key
 from tests.cast import Cast
-from tests.test_quickstart import ROOT, free_port
+from tests.ports import free_port
+from tests.test_quickstart import ROOT
 
 PATIENCE = 60
 

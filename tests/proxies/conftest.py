@@ -20,8 +20,9 @@ from pytest_django import DjangoDbBlocker
 from tests.clients.conftest import installed
 from tests.clients.environment import Client
 from tests.clients.libraries import Call, Process, running
+from tests.ports import free_port
 from tests.proxies.programs import HOST, PROGRAMS, Around, Program, packaged
-from tests.proxies.surroundings import LOOPBACK, PATIENCE, Ear, Heard, Service, authority, free_port
+from tests.proxies.surroundings import LOOPBACK, PATIENCE, Ear, Heard, Service, authority
 
 if TYPE_CHECKING:
     from tests.cast import Cast

@@ -14,7 +14,8 @@ import pytest
 
 from tests.clients.conftest import installed
 from tests.clients.environment import Client
-from tests.proxies.surroundings import LOOPBACK, ROOT, ended, free_port, wait_for_port
+from tests.ports import free_port
+from tests.proxies.surroundings import LOOPBACK, ROOT, ended, wait_for_port
 
 FILES = ROOT / "deploy" / "proxies"
 HOST = "service.example.com"

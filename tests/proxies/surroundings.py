@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOOPBACK = "127.0.0.1"
 PATIENCE = 60
@@ -60,7 +62,7 @@ class Listener:
     def __init__(self) -> None:
         self.heard: list[Heard] = []
         self._connections: set[socket.socket] = set()
-        self.port = 0
+        self.port = free_port()
         self.start()
 
     def start(self) -> None:
@@ -101,7 +103,6 @@ class Listener:
             do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = handle_any
 
         self._server = _Server((LOOPBACK, self.port), Handler)
-        self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
@@ -176,13 +177,6 @@ class Ear(Listener):
             to.send_header(name, value)
         to.end_headers()
         to.wfile.write(body)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -40,7 +40,8 @@ from apikeys.workflows.models import Dataset, DatasetKind, DatasetVersion, Exper
 from tests.asides import wait_for
 from tests.cast import Cast
 from tests.factories import ProjectFactory, bind, custom_role, later, user_key
-from tests.test_quickstart import ROOT, free_port
+from tests.ports import free_port
+from tests.test_quickstart import ROOT
 from tests.workflows.conftest import FlightServer
 from tests.workflows.flights import Flight, flying
 from tests.workflows.sending import as_bytes, stream_of
