@@ -27,6 +27,7 @@ from apikeys.lifecycle import revoke_key
 from apikeys.models import KeyUse
 from apikeys.usage import uses
 from apikeys.workflows.models import Dataset, Experiment, Table
+from tests.asides import wait_for
 from tests.cast import Cast
 from tests.clients.conftest import installed
 from tests.clients.documented import exported
@@ -241,8 +242,9 @@ def test_a_revoked_key_is_refused_at_every_door_and_is_in_no_log(steps: Steps, c
     assert "FlightUnauthenticatedError" in large.caused_by, large.trace
     assert not Dataset.objects.exists()
     assert not Table.objects.exists()
+    # Nginx writes its line when the client has its answer.
+    wait_for(lambda: "/arrow.flight.protocol.FlightService/DoPut" in one_port.log.read_text("utf-8"))
     written = one_port.log.read_text("utf-8")
-    assert "/arrow.flight.protocol.FlightService/DoPut" in written
     for answer in (logged, small, large):
         assert new.plaintext not in answer.everything
     assert new.plaintext not in written
@@ -328,4 +330,5 @@ def test_a_key_in_an_address_is_refused_and_not_written_down(one_port: OnePort, 
 
     assert connection.getresponse().status == 400
     connection.close()
+    wait_for(lambda: 'GET "" 400' in one_port.log.read_text("utf-8"))
     assert key not in one_port.log.read_text("utf-8")
