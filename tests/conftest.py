@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 from pathlib import Path
@@ -93,6 +94,21 @@ def cast(db: None) -> Cast:
     from tests.cast import assemble
 
     return assemble()
+
+
+@pytest.fixture(scope="module")
+def alone() -> Iterator[None]:
+    """Run no two modules at once, of those that ask for it: each of their servers takes a core or more while it starts.
+
+    Workers take tests as they come, wherever they belong.
+    """
+    from django.conf import settings
+
+    settings.DATA_FOLDER.mkdir(parents=True, exist_ok=True)
+    with (settings.DATA_FOLDER / "alone.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        yield
+        fcntl.flock(turn, fcntl.LOCK_UN)
 
 
 @pytest.fixture(autouse=True)

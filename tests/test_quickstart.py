@@ -25,7 +25,7 @@ from tests.ports import free_port
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60
 
-pytestmark = pytest.mark.xdist_group("quickstart")
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 class Copy:

@@ -16,8 +16,7 @@ from tests.cast import Cast, assemble
 from tests.factories import user_key
 from tests.freshness.hosts import Host, ask_all, know_by_heart, revoke, revoke_by_hand, stopped, wait_until, warm
 
-# With those that need much of the machine.
-pytestmark = pytest.mark.xdist_group("freshness")
+pytestmark = pytest.mark.usefixtures("alone")
 
 HOUR = 3600
 

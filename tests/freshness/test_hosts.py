@@ -38,8 +38,7 @@ from tests.factories import (
 )
 from tests.freshness.hosts import Host, Line, Relay, ask_all, revoke, revoke_by_hand, stopped, wait_until, warm
 
-# One process's own, and few: each of these takes more than a core while it starts.
-pytestmark = pytest.mark.xdist_group("freshness")
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 @pytest.fixture(scope="module")

@@ -31,8 +31,7 @@ from tests.freshness.hosts import (
     warm,
 )
 
-# With those that need much of the machine.
-pytestmark = pytest.mark.xdist_group("freshness")
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 class Own(NamedTuple):
