@@ -847,10 +847,10 @@ def test_whoever_does_not_go_on_loses_their_place(
     named = {"spaceId": space, "datasetName": "large"}
     large = pa.table({"noise": [os.urandom(100) for _ in range(300_000)]})
     command = json.dumps({"createDataset": {"spaceId": space, "datasetName": "golden"}}).encode()
-    with server_with(idle=0.4) as server, flying(server, bobs) as flight, channel_to(server) as channel:
+    with flying(flight_server, bobs) as flight:  # which waits for whoever is only slow
         flight.put(large, "DatasetWritten", createDataset=named)
-        stored = files(tables_folder)
-
+    stored = files(tables_folder)
+    with server_with(idle=3.0) as server, flying(server, bobs) as flight, channel_to(server) as channel:
         writer, reader = flight.client.do_put(fl.FlightDescriptor.for_command(command), ROWS.schema, flight.options)
         ticket = wire.flight.Ticket(ticket=json.dumps({"getDataset": named}).encode()).SerializeToString()
         reading = raw_call(channel, bobs, "DoGet", [ticket])
