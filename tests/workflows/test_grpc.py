@@ -708,8 +708,9 @@ sys.stdin.read()
 
 
 def test_nothing_is_kept_of_a_client_that_died(
-    flight_server: FlightServer, bobs: str, space: str, tables_folder: Path
+    flight_server: FlightServer, bobs: str, space: str, tables_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("apikeys.workflows.grpc.server._LOOKS", 6_000)  # however late it turns out here
     arguments = [sys.executable, "-c", DYING, f"grpc://127.0.0.1:{flight_server.port}", bobs, space]
     for _ in range(3):  # whether its end looks like an end of its data is a matter of luck
         with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import grpc
@@ -15,6 +16,7 @@ from django.db import IntegrityError, OperationalError
 from accounts.errors import Conflict, Forbidden, Incompatible, Invalid, NotAllowed, NotFound
 from apikeys.errors import InvalidKey, LimiterFailed, Reason, TooOften
 from apikeys.workflows.errors import StorageFailed, TooLarge
+from apikeys.workflows.grpc import server
 from apikeys.workflows.grpc.commands import commands, read_command, read_export, write_ticket
 from apikeys.workflows.grpc.headers import _peer
 from apikeys.workflows.grpc.patience import Lease
@@ -145,24 +147,56 @@ def test_what_is_no_command_is_refused(text: bytes) -> None:
 
 
 class Connection:
-    """A client as gRPC shows it, which has sent everything; ``dies`` says whether that was its end."""
+    """A client as gRPC shows it, which has sent everything; ``dies`` says after how many seconds, if at all, it turns
+    out that this was its end.
+    """
 
-    def __init__(self, *, dies: bool) -> None:
+    def __init__(self, *, dies: float | None) -> None:
         self._dies = dies
 
     def add_callback(self, ended: Callable[[], None]) -> bool:
         """Call back when the connection ends: a moment later, as gRPC does."""
-        if self._dies:
-            threading.Timer(0.005, ended).start()
+        if self._dies is not None:
+            threading.Timer(self._dies, ended).start()
         return True
 
 
-def test_a_client_that_died_is_told_from_one_that_has_finished() -> None:
-    calls = {
-        dies: Call("DoPut", context, iter(()), Lease(context), Places(8))
-        for dies, context in ((dies, cast(grpc.ServicerContext, Connection(dies=dies))) for dies in (False, True))
-    }
+def call_of(connection: Connection) -> Call:
+    """Return what a client calls."""
+    context = cast(grpc.ServicerContext, connection)
+    return Call("DoPut", context, iter(()), Lease(context), Places(8))
 
-    assert calls[False].read() is None
+
+def test_a_client_that_has_finished_is_told_from_one_that_died() -> None:
+    assert call_of(Connection(dies=None)).read() is None
+
+
+def test_a_client_that_died_is_told_from_one_that_has_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_LOOKS", 12_000)  # however late it is told here
+
     with pytest.raises(ClientGone):
-        calls[True].read()
+        call_of(Connection(dies=0.005)).read()
+
+
+@pytest.fixture
+def busy() -> Iterator[None]:
+    """Keep this process from running anything else for most of the time."""
+    ended, switches = threading.Event(), sys.getswitchinterval()
+
+    def work() -> None:
+        while not ended.is_set():
+            pass
+
+    sys.setswitchinterval(0.1)
+    working = threading.Thread(target=work)
+    working.start()
+    yield
+    ended.set()
+    sys.setswitchinterval(switches)
+    working.join(timeout=60)
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_client_that_died_is_told_also_where_it_turns_out_late() -> None:
+    with pytest.raises(ClientGone):
+        call_of(Connection(dies=0.2)).read()
