@@ -354,12 +354,25 @@ def _sizes_of(file: pq.ParquetFile, schema: pa.Schema) -> dict[str, int]:
     return dict(zip(schema.names, json.loads(file.metadata.metadata[_SIZES_KEY]), strict=True))
 
 
-def _categories_of(file: pq.ParquetFile) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Kept:
+    """The categories of a stored column, and the type that it had with them."""
+
+    kind: Any
+    values: Any
+
+
+def _categories_of(file: pq.ParquetFile, schema: pa.Schema) -> dict[str, _Kept]:
+    """Return the categories of the columns of ``schema`` that had any."""
     noted = file.metadata.metadata.get(_CATEGORIES_KEY)
     if not noted:
         return {}
     table = pa.ipc.open_stream(pa.py_buffer(base64.b64decode(noted))).read_all()
-    return {name: table.column(name).chunk(0).flatten() for name in table.column_names}
+    return {
+        field.name: _Kept(field.type, table.column(field.name).chunk(0).flatten())
+        for field in schema
+        if field.name in table.column_names
+    }
 
 
 def _groups_behind(file: pq.ParquetFile, after: int) -> tuple[list[int], int]:
@@ -371,29 +384,42 @@ def _groups_behind(file: pq.ParquetFile, after: int) -> tuple[list[int], int]:
 
 
 def _read(file: pq.ParquetFile, schema: pa.Schema, batch_rows: int, groups: list[int]) -> Iterator[pa.RecordBatch]:
-    categories = _categories_of(file)
+    categories = _categories_of(file, schema)
     with file:
         for group in groups:  # each by itself: Arrow reads further groups until it has the rows of a batch
-            batches = file.iter_batches(batch_rows, row_groups=[group], columns=schema.names, use_threads=True)
-            while True:
-                with _storage():
-                    batch = next(batches, None)
-                if batch is None:
-                    break
-                yield _restored(batch, schema, categories)
+            batches = _batches_of(file, group, schema, batch_rows)
+            if categories:
+                # As a whole, which there is memory for: each time, all categories are looked through.
+                batches = _numbered(list(batches), categories)
+            for batch in batches:
+                yield _restored(batch, schema)
 
 
-def _restored(batch: pa.RecordBatch, schema: pa.Schema, categories: dict[str, Any]) -> pa.RecordBatch:
+def _batches_of(file: pq.ParquetFile, group: int, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    batches = file.iter_batches(batch_rows, row_groups=[group], columns=schema.names, use_threads=True)
+    while True:
+        with _storage():
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
+
+
+def _numbered(batches: list[pa.RecordBatch], categories: dict[str, _Kept]) -> Iterator[pa.RecordBatch]:
+    """Put the numbers of categories in the place of their values."""
+    table = pa.Table.from_batches(batches)
+    for name, kept in categories.items():
+        numbers = pc.index_in(table.column(name), value_set=kept.values, skip_nulls=True).cast(kept.kind.index_type)
+        chunks = [pa.DictionaryArray.from_arrays(one, kept.values, ordered=kept.kind.ordered) for one in numbers.chunks]
+        table = table.set_column(table.schema.get_field_index(name), name, pa.chunked_array(chunks))
+    yield from table.to_batches()
+
+
+def _restored(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     arrays = []
     for field in schema:
         array = batch.column(batch.schema.get_field_index(field.name))
-        if field.name in categories:
-            values = categories[field.name]
-            numbers = pc.index_in(array, value_set=values, skip_nulls=True).cast(field.type.index_type)
-            array = pa.DictionaryArray.from_arrays(numbers, values, ordered=field.type.ordered)
-        elif array.type != field.type:
-            array = array.cast(field.type)
-        arrays.append(array)
+        arrays.append(array if array.type == field.type else array.cast(field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 

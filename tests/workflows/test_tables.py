@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from django.core.management import CommandError, call_command
@@ -104,6 +106,25 @@ def test_batches_with_categories_of_their_own_come_back_as_one_column(cast: Cast
 
     assert back.column("c").to_pylist() == table.column("c").to_pylist()
     assert back.schema.field("c").type.index_type == pa.int32()  # 200 of them do not fit into eight bits
+
+
+@pytest.mark.parametrize("columns", [None, ["c", "n"], ["n"]], ids=str)
+def test_categories_are_looked_through_once_for_a_group_however_few_rows_are_asked_for_at_once(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, columns: list[str] | None
+) -> None:
+    numbers = pa.array([number % 2_000 for number in range(130_000)])
+    column = pa.DictionaryArray.from_arrays(numbers, pa.array([f"{number:05}" for number in range(3_000)]))
+    table = pa.table({"n": pa.array(range(130_000)), "c": column, "d": column})
+    row = stored(cast, stream_of(table))
+    looks, index_in = itertools.count(), pc.index_in
+    monkeypatch.setattr(pc, "index_in", lambda *given, **more: (next(looks), index_in(*given, **more))[1])
+
+    batches = list(tables.read(row, columns, batch_rows=1_000).batches)
+
+    wanted = table.select([name for name in table.column_names if columns is None or name in columns])
+    assert pa.Table.from_batches(batches).equals(wanted)
+    assert max(batch.num_rows for batch in batches) == 1_000
+    assert next(looks) == 2 * sum(name != "n" for name in wanted.column_names)  # in each of two groups
 
 
 def test_many_small_batches_become_few_groups_and_keep_their_order(cast: Cast) -> None:
