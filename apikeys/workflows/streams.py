@@ -32,6 +32,11 @@ MOST_MESSAGE = 512 * 2**20
 _MOST_NOTHINGS = 2**23
 # A slice of a batch, each row with values of its own: so much is in memory beside the message that it came in.
 MOST_DECODED = 32 * 2**20
+# Categories of all columns are held at once, are kept in the end of a file, and are taken as a whole by its readers:
+# Parquet's refuse 100 MB of it.
+MOST_CATEGORIES = 32 * 2**20
+# As so many bytes each of them counts at least: how long it is has to be remembered, however short it is.
+_LEAST_CATEGORY = 4
 # Lengths are added up for so many rows at a time: they take eight bytes each.
 _ADDED_UP = 2**20
 _CONTINUES = b"\xff\xff\xff\xff"
@@ -270,8 +275,8 @@ def _lengths(values: Any) -> Any:
     try:
         lengths = pc.binary_length(values)
     except pa.ArrowNotImplementedError:
-        return pa.repeat(pa.scalar(16, pa.int64()), len(values))  # numbers, times, decimals
-    return pc.add(lengths.cast(pa.int64()), 8)
+        return pa.repeat(pa.scalar(16, pa.int32()), len(values))  # numbers, times, decimals
+    return pc.add(lengths, pa.scalar(8, lengths.type))
 
 
 def _too_much(limits: Limits) -> TooLarge:
@@ -280,6 +285,11 @@ def _too_much(limits: Limits) -> TooLarge:
 
 def _too_large() -> TooLarge:
     return TooLarge(f"A record batch may have {MOST_MESSAGE // 2**20} MB; send smaller ones.")
+
+
+def too_many_categories() -> TooLarge:
+    """Say that categories of all columns together are more than are held or kept."""
+    return TooLarge(f"The categories of an upload may have {MOST_CATEGORIES // 2**20} MB; send them as texts.")
 
 
 def _batches(feed: _Feed, reader: Any, limits: Limits) -> Iterator[pa.RecordBatch]:
@@ -326,17 +336,32 @@ def _exactly(source: Source, size: int) -> bytes:
 
 def _checked(messages: Iterator[Message], limits: Limits, weightless: list[bool]) -> Iterator[Message]:
     total = 0
+    categories: dict[int, int] = {}
     for number, (metadata, body) in enumerate(messages):
         header = _Header.of(metadata)
         if (header.kind == _SCHEMA) is not (number == 0):
             raise Unreadable("An Arrow stream begins with its one schema.")
         if header.kind in (_RECORDS, _DICTIONARY):
-            total += _size_of(header, memoryview(body), limits, weightless if header.kind == _RECORDS else [])
+            size = _size_of(header, memoryview(body), limits, weightless if header.kind == _RECORDS else [])
+            total += size
             if total > limits.bytes:
                 raise _too_much(limits)
+            if header.kind == _DICTIONARY:
+                _count_categories(header, size, categories)
         elif header.kind != _SCHEMA:
             raise Unreadable("Only record batches can come in an Arrow stream.")
         yield metadata, body
+
+
+def _count_categories(header: _Header, size: int, held: dict[int, int]) -> None:
+    """Add up the categories that are held, by the number of their dictionary: some come beside others, or for them."""
+    content = header.content
+    records = content.table(6)
+    values = sum(length for length, _ in records.pairs(6)) if records is not None else 0
+    number, is_more = content.int64(4), content.number(8, "<?")
+    held[number] = max(size, _LEAST_CATEGORY * values) + (held.get(number, 0) if is_more else 0)
+    if sum(held.values()) > MOST_CATEGORIES:
+        raise too_many_categories()
 
 
 def _size_of(header: _Header, body: memoryview, limits: Limits, weightless: list[bool]) -> int:

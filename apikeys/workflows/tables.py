@@ -34,9 +34,18 @@ from django.db import transaction
 from accounts.actors import Actor
 from accounts.errors import DomainError
 from accounts.models import Space
-from apikeys.workflows.errors import StorageFailed, TooLarge, Unreadable
+from apikeys.workflows.errors import StorageFailed, Unreadable
 from apikeys.workflows.models import Table
-from apikeys.workflows.streams import MOST_DECODED, Limits, Stream, decoded_size, decoded_sizes, sliced
+from apikeys.workflows.streams import (
+    MOST_CATEGORIES,
+    MOST_DECODED,
+    Limits,
+    Stream,
+    decoded_size,
+    decoded_sizes,
+    sliced,
+    too_many_categories,
+)
 
 # So many rows are handed out at once.
 READ_ROWS = 20_000
@@ -44,8 +53,6 @@ READ_ROWS = 20_000
 # writes and of everybody who reads. Its bytes are those of its rows decoded: compressed, they may be next to nothing.
 _GROUP_ROWS = 6 * READ_ROWS
 _GROUP_BYTES = MOST_DECODED
-# Categories lie in the end of the file, and readers take them as a whole: Parquet's refuse 100 MB of it.
-_MOST_CATEGORIES = 32 * 2**20
 # Where the file says what its columns were before it was written.
 _SCHEMA_KEY = b"arizekeys.schema"
 _CATEGORIES_KEY = b"arizekeys.categories"
@@ -295,8 +302,8 @@ def _decoded(batch: pa.RecordBatch, categories: dict[str, _Categories], plain: p
         categories[field.name].decode(array) if field.name in categories else array
         for field, array in zip(plain, batch.columns, strict=True)
     ]
-    if sum(one.values.nbytes for one in categories.values()) > _MOST_CATEGORIES:
-        raise TooLarge(f"The categories of an upload may have {_MOST_CATEGORIES // 2**20} MB; send them as texts.")
+    if sum(one.values.nbytes for one in categories.values()) > MOST_CATEGORIES:
+        raise too_many_categories()
     return pa.RecordBatch.from_arrays(arrays, schema=plain)
 
 

@@ -219,6 +219,53 @@ def test_categories_of_all_batches_count_together() -> None:
         list(stream_of(body, ROOMY).batches)
 
 
+def categories(*texts: str) -> pa.Array:
+    """Return a column of one row for each of some long texts, as categories."""
+    values = pa.array(texts, pa.large_string())
+    return pa.DictionaryArray.from_arrays(pa.array(range(len(texts)), pa.int8()), values)
+
+
+@pytest.mark.parametrize("columns", [["a" * 33 * 2**20], ["a" * 20 * 2**20, "b" * 13 * 2**20]], ids=len)
+def test_categories_of_all_columns_are_counted_before_they_are_unpacked(columns: list[str]) -> None:
+    body = as_bytes(pa.table({text[0]: categories(text) for text in columns}), compression="zstd")
+    assert len(body) < 10_000
+
+    with counting() as taken, pytest.raises(TooLarge, match="categories of an upload may have 32 MB"):
+        list(stream_of(body).batches)
+
+    assert taken.max_memory() < 21 * 2**20  # of those that there is room for
+
+
+def test_so_many_categories_as_there_is_room_for_are_read() -> None:
+    table = pa.table({text[0]: categories(text) for text in ("a" * 20 * 2**20, "b" * (12 * 2**20 - 1_000))})
+
+    for compression in (None, "zstd"):
+        batches = list(stream_of(as_bytes(table, compression=compression)).batches)
+        assert pa.Table.from_batches(batches).equals(table)
+
+
+def test_categories_that_come_beside_others_count_with_them_and_those_that_come_for_them_in_their_place() -> None:
+    texts = [letter * 9 * 2**20 for letter in "abcd"]
+    beside = pa.chunked_array([categories(*texts[: number + 1]) for number in range(4)])
+    instead = pa.chunked_array([categories(text) for text in texts])
+
+    read = list(stream_of(as_bytes(pa.table({"c": instead}))).batches)
+    with pytest.raises(TooLarge, match="categories"):
+        list(stream_of(as_bytes(pa.table({"c": beside}), emit_dictionary_deltas=True)).batches)
+
+    assert [batch.column(0).to_pylist() for batch in read] == [[text] for text in texts]
+
+
+@pytest.mark.parametrize("kind", [pa.null(), pa.bool_()], ids=str)
+def test_categories_of_no_size_count_all_the_same(kind: pa.DataType) -> None:
+    numbers = pa.array([0], pa.int32())
+    few, many = (pa.DictionaryArray.from_arrays(numbers, pa.repeat(pa.scalar(None, kind), n)) for n in (9, 9_000_000))
+    assert next(stream_of(as_bytes(pa.table({"c": few}))).batches).num_rows == 1
+
+    with pytest.raises(TooLarge, match="categories"):
+        list(stream_of(as_bytes(pa.table({"c": many}))).batches)
+
+
 def test_categories_come_in_slices_that_there_is_room_for() -> None:
     values = ["b", "c" * 100_000]
     column = pa.DictionaryArray.from_arrays(pa.array([0, 1] * 1_000, pa.int8()), pa.array(values), ordered=True)
