@@ -32,6 +32,11 @@ MOST_MESSAGE = 512 * 2**20
 _MOST_NOTHINGS = 2**23
 # A slice of a batch, each row with values of its own: so much is in memory beside the message that it came in.
 MOST_DECODED = 32 * 2**20
+# And so many rows: values of nothing and of one bit are few bytes, until somebody makes something of each.
+MOST_ROWS = 20_000
+# Rows, and values in all columns, that may come in an upload without a bit for each.
+_MOST_FREE_ROWS = 1_000_000
+_MOST_FREE_VALUES = 1_000_000_000
 # Categories of all columns are held at once, are kept in the end of a file, and are taken as a whole by its readers:
 # Parquet's refuse 100 MB of it.
 MOST_CATEGORIES = 32 * 2**20
@@ -226,13 +231,14 @@ def decoded_sizes(batch: pa.RecordBatch) -> list[int]:
 
 
 def sliced(batch: pa.RecordBatch, most: int = MOST_DECODED) -> Iterator[pa.RecordBatch]:
-    """Take a batch apart into slices of so many decoded bytes at most, or of one row each."""
+    """Take a batch apart into slices of a few rows, and of so many decoded bytes at most or one row each."""
     if batch.num_rows > 1 and decoded_size(batch) > most:
         half = batch.num_rows // 2
         yield from sliced(batch.slice(0, half), most)
         yield from sliced(batch.slice(half), most)
     else:
-        yield batch
+        for start in range(0, batch.num_rows, MOST_ROWS):
+            yield batch.slice(start, MOST_ROWS)
 
 
 def _decoded_size(array: Any) -> int:

@@ -39,6 +39,7 @@ from apikeys.workflows.models import Table
 from apikeys.workflows.streams import (
     MOST_CATEGORIES,
     MOST_DECODED,
+    MOST_ROWS,
     Limits,
     Stream,
     decoded_size,
@@ -47,8 +48,8 @@ from apikeys.workflows.streams import (
     too_many_categories,
 )
 
-# So many rows are handed out at once.
-READ_ROWS = 20_000
+# So many rows are handed out at once, as they are taken in.
+READ_ROWS = MOST_ROWS
 # Rows are gathered into groups of this size: small ones compress badly, and one group is what is in memory, of whoever
 # writes and of everybody who reads. Its bytes are those of its rows decoded: compressed, they may be next to nothing.
 _GROUP_ROWS = 6 * READ_ROWS
@@ -262,8 +263,7 @@ def _require_distinct(schema: pa.Schema) -> None:
 def _parts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Take batches apart into what a group has room for, or into single rows."""
     for batch in _arriving(batches):
-        for start in range(0, batch.num_rows, READ_ROWS):
-            yield from sliced(batch.slice(start, READ_ROWS), _GROUP_BYTES)
+        yield from sliced(batch, _GROUP_BYTES)
 
 
 def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:

@@ -316,6 +316,16 @@ def test_rows_that_take_no_memory_are_counted_all_the_same() -> None:
         list(stream_of(bytes(body), ROOMY).batches)
 
 
+@pytest.mark.parametrize("column", [pa.nulls(70_000), pa.repeat(True, 70_000)], ids=["nothing", "bits"])
+def test_rows_that_take_no_memory_come_in_slices_all_the_same(column: pa.Array) -> None:
+    table = pa.table({"c": column})
+
+    batches = list(stream_of(as_bytes(table, rows=70_000)).batches)
+
+    assert [batch.num_rows for batch in batches] == [20_000, 20_000, 20_000, 10_000]
+    assert pa.Table.from_batches(batches).equals(table)
+
+
 def nothings(kind: pa.DataType, count: int) -> pa.Table:
     """One row with a list of so many values that take no room."""
     values = pa.nulls(count, kind)
