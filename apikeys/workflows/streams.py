@@ -341,7 +341,7 @@ def _exactly(source: Source, size: int) -> bytes:
 
 
 def _checked(messages: Iterator[Message], limits: Limits, weightless: list[bool]) -> Iterator[Message]:
-    total = 0
+    total = rows = values = bits = 0
     categories: dict[int, int] = {}
     for number, (metadata, body) in enumerate(messages):
         header = _Header.of(metadata)
@@ -352,11 +352,27 @@ def _checked(messages: Iterator[Message], limits: Limits, weightless: list[bool]
             total += size
             if total > limits.bytes:
                 raise _too_much(limits)
+            bits += 8 * memoryview(body).nbytes
             if header.kind == _DICTIONARY:
                 _count_categories(header, size, categories)
+            else:
+                rows += header.content.int64(4)
+                values += sum(length for length, _ in header.content.pairs(6))
+                _require_weight(rows, values, bits)
         elif header.kind != _SCHEMA:
             raise Unreadable("Only record batches can come in an Arrow stream.")
         yield metadata, body
+
+
+def _require_weight(rows: int, values: int, bits: int) -> None:
+    """Refuse what is next to nothing as it came, and takes time and room once somebody goes through it."""
+    if rows > _MOST_FREE_ROWS + bits:
+        raise TooLarge(f"{_MOST_FREE_ROWS} rows may be of nothing, or compressed to less than a bit each; send fewer.")
+    if values > _MOST_FREE_VALUES + bits:
+        raise TooLarge(
+            f"{_MOST_FREE_VALUES} values may be nothing, or compressed to less than a bit each; leave out columns that "
+            "hold nothing, or send fewer rows."
+        )
 
 
 def _count_categories(header: _Header, size: int, held: dict[int, int]) -> None:

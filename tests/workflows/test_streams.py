@@ -326,6 +326,38 @@ def test_rows_that_take_no_memory_come_in_slices_all_the_same(column: pa.Array) 
     assert pa.Table.from_batches(batches).equals(table)
 
 
+def test_a_million_rows_may_be_of_nothing_and_further_ones_take_a_bit_each() -> None:
+    roomy = Limits(rows=50_000_000, columns=1, bytes=10**9)
+    allowed = [as_bytes(pa.table({"c": pa.nulls(1_000_000)}), rows=100_000)]
+    allowed += [as_bytes(pa.table({"c": pa.repeat(True, 2_000_000)}), rows=100_000)]
+    refused = [as_bytes(pa.table({"c": pa.nulls(rows)}), rows=rows) for rows in (1_000_001, 50_000_000)]
+    refused += [as_bytes(pa.table({"c": pa.nulls(1_000_001)}))]
+    refused += [as_bytes(pa.table({"c": pa.repeat(True, 2_000_000)}), rows=100_000, compression="zstd")]
+
+    for body in allowed:
+        assert sum(batch.num_rows for batch in stream_of(body, roomy).batches) in (1_000_000, 2_000_000)
+    for body in refused:
+        assert len(body) < 100_000
+        with pytest.raises(TooLarge, match="1000000 rows may be of nothing"):
+            list(stream_of(body, roomy).batches)
+
+
+def of_nothing(rows: int, columns: int) -> bytes:
+    """Return columns of nulls, and one of text."""
+    columns_of = {f"nothing {number}": pa.nulls(rows) for number in range(columns)}
+    return as_bytes(pa.table({"text": pa.repeat("x", rows), **columns_of}), rows=rows)
+
+
+def test_a_thousand_million_values_may_be_nothing() -> None:
+    roomy = Limits(rows=1_000_000, columns=5_000, bytes=10**9)
+
+    batches = stream_of(of_nothing(100_000, 4_000), roomy).batches
+    with pytest.raises(TooLarge, match="1000000000 values may be nothing.*leave out columns"):
+        list(stream_of(of_nothing(500_000, 2_100), roomy).batches)
+
+    assert sum(batch.num_rows for batch in batches) == 100_000
+
+
 def nothings(kind: pa.DataType, count: int) -> pa.Table:
     """One row with a list of so many values that take no room."""
     values = pa.nulls(count, kind)
