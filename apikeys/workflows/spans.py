@@ -44,6 +44,14 @@ _UPDATE = {
 # Ids are looked up so many at a time: each look-up goes through all that are asked for.
 _LOOKED_UP = 2**20
 _LONGEST_MESSAGE = 200
+# So many rows an update may have, and values in all of its columns, which are there whether or not they are null. They
+# are gone through as a whole, and of each null some hundred bytes can be made.
+MOST_ROWS = 1_000_000
+MOST_VALUES = 20_000_000
+# All ids together: clients send 16 letters for each.
+MOST_IDS = 64 * 2**20
+# And of so many rows an answer says what is wrong with each; beyond that it counts them.
+MOST_TOLD = 10_000
 # JSON of brackets becomes some thirty times as large in memory, of whoever looks at it and of each export. So large may
 # a patch be, and all patches of an update together.
 MOST_PATCH = 256 * 2**10
@@ -56,13 +64,15 @@ _READ_PATCHES = 1_000
 class Updated:
     """How an update went: of ``processed`` rows ``updated`` were kept.
 
-    ``unmatched`` are ids that no span has; ``failed`` are ids with what is wrong with the row. Neither were kept.
+    ``unmatched`` are ids that no span has; ``failed`` are ids with what is wrong with the row. Neither were kept. They
+    are the first of many; ``unknown`` is how many ids no span has.
     """
 
     processed: int
     updated: int
     unmatched: tuple[str, ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
+    unknown: int = 0
 
 
 def log_spans(
@@ -209,17 +219,20 @@ def update_spans(
     kind = SegmentKind(kind)
     project = may_update(actor, space, project_name, kind)
     rows = _collected(Kind(kind), stream)
+    processed = rows.num_rows
     rows, failed = _without_broken_patches(rows) if kind == SegmentKind.METADATA else (rows, ())
     found = _found(project, rows.column(SPAN_ID))
     kept = rows.filter(found)
+    unknown = rows.column(SPAN_ID).filter(pc.invert(found)).unique()
     answer = Updated(
-        processed=rows.num_rows + len(failed),
+        processed=processed,
         updated=kept.num_rows,
-        unmatched=tuple(rows.column(SPAN_ID).filter(pc.invert(found)).unique().to_pylist()),
+        unmatched=tuple(unknown.slice(0, MOST_TOLD).to_pylist()),
         failed=failed,
+        unknown=len(unknown),
     )
-    if all_or_none and answer.unmatched:
-        raise NotFound(f"{len(answer.unmatched)} of these spans are not in “{project}”; nothing was kept.")
+    if all_or_none and answer.unknown:
+        raise NotFound(f"{answer.unknown} of these spans are not in “{project}”; nothing was kept.")
     if not kept.num_rows:
         return answer
     if kind == SegmentKind.ANNOTATIONS:
@@ -250,13 +263,21 @@ def _collected(kind: Kind, stream: Stream) -> pa.Table:
     names = [SPAN_ID, *overlay_columns(kind, stream.schema)]
     schema = unified([pa.schema([stream.schema.field(name) for name in names])])
     batches: list[pa.RecordBatch] = []
-    size = 0
+    rows = size = 0
     for batch in stream.batches:
+        rows += batch.num_rows
+        if rows > MOST_ROWS or rows * len(names) > MOST_VALUES:
+            raise TooLarge(
+                f"An update of spans may have {MOST_ROWS} rows, and {MOST_VALUES} values in all columns together; send "
+                "the rest in another one."
+            )
         batches.append(conformed(batch, schema))
         size += batches[-1].nbytes
         if size > MOST_MESSAGE:
             raise TooLarge(f"An update of spans may have {MOST_MESSAGE // 2**20} MB; send the rest in another one.")
     table = pa.Table.from_batches(batches, schema)
+    if table.column(SPAN_ID).nbytes > MOST_IDS:
+        raise TooLarge(f"The ids of an update may have {MOST_IDS // 2**20} MB; send the rest in another one.")
     return table.filter(table.column(SPAN_ID).is_valid()) if table.column(SPAN_ID).null_count else table
 
 
@@ -265,15 +286,16 @@ def _without_broken_patches(rows: pa.Table) -> tuple[pa.Table, tuple[tuple[str, 
     fits = pc.less_equal(sizes, MOST_PATCH)
     if (pc.sum(sizes.filter(fits)).as_py() or 0) > MOST_PATCHES:
         raise TooLarge(f"The patches of an update may have {MOST_PATCHES // 2**20} MB; send the rest in another one.")
-    wrong = [
-        error
-        for number in range(0, rows.num_rows, _READ_PATCHES)
-        for error in _what_is_wrong_with(rows.slice(number, _READ_PATCHES), fits.slice(number, _READ_PATCHES))
-    ]
-    failed = (
-        (span, error) for span, error in zip(rows.column(SPAN_ID).to_pylist(), wrong, strict=True) if error is not None
-    )
-    return rows.filter(pa.array([error is None for error in wrong], pa.bool_())), tuple(failed)
+    fine: list[Any] = []
+    failed: list[tuple[str, str]] = []
+    for number in range(0, rows.num_rows, _READ_PATCHES):
+        part = rows.slice(number, _READ_PATCHES)
+        wrong = list(_what_is_wrong_with(part, fits.slice(number, _READ_PATCHES)))
+        fine.append(pa.array([error is None for error in wrong], pa.bool_()))
+        if len(failed) < MOST_TOLD:
+            ids = part.column(SPAN_ID).to_pylist()
+            failed += ((span, error) for span, error in zip(ids, wrong, strict=True) if error is not None)
+    return rows.filter(pa.chunked_array(fine, pa.bool_())), tuple(failed[:MOST_TOLD])
 
 
 def _what_is_wrong_with(rows: pa.Table, fits: Any) -> Iterator[str | None]:

@@ -219,6 +219,54 @@ def test_broken_patches_are_reported_and_not_kept(cast: Cast) -> None:
     assert all(message.startswith("The patch cannot be read as a JSON object") for _, message in answer.failed)
 
 
+def test_an_answer_tells_the_first_of_many_and_counts_the_others(cast: Cast) -> None:
+    bob, most = cast.actor(cast.bob), spans.MOST_TOLD
+    log(bob, cast.production, spans_of("a"))
+    unknown = [str(number) for number in range(most + 3)]
+
+    judged = update(
+        bob, cast.production, EVALUATIONS, {"context.span_id": [*unknown, "a"], "eval.Q.score": [1.0] * (most + 4)}
+    )
+    broken = update(
+        bob,
+        cast.production,
+        METADATA,
+        {"context.span_id": [*unknown, "a"], "patch_document": [None] * most + ["{}"] * 4},
+    )
+
+    assert (judged.processed, judged.updated, judged.unknown) == (most + 4, 1, most + 3)
+    assert judged.unmatched == tuple(unknown[:most])
+    assert (broken.processed, broken.updated, broken.unknown) == (most + 4, 1, 3)
+    assert [span for span, _ in broken.failed] == unknown[:most]
+
+    patches = {"context.span_id": unknown, "patch_document": ["["] * len(unknown)}
+    assert len(update(bob, cast.production, METADATA, patches).failed) == most
+
+
+@pytest.mark.parametrize(
+    ("kind", "columns", "says"),
+    [
+        (METADATA, {"context.span_id": pa.nulls(1_000_001, pa.string())}, "1000000 rows, and 20000000 values"),
+        (ANNOTATIONS, {"context.span_id": pa.repeat("a", 100_001)}, "1000000 rows, and 20000000 values"),
+        (METADATA, {"context.span_id": pa.array(["a" * 65 * 2**20])}, "ids of an update may have 64 MB"),
+    ],
+    ids=["rows", "values", "ids"],
+)
+def test_an_update_of_more_than_is_gone_through_at_once_is_refused(
+    cast: Cast, tables_folder: Path, kind: SegmentKind, columns: dict[str, pa.Array], says: str
+) -> None:
+    bob = cast.actor(cast.bob)
+    log(bob, cast.production, spans_of("a"))
+    before, rows = _files(tables_folder), len(columns["context.span_id"])
+    names = [f"annotation.{number}.label" for number in range(200)] if kind == ANNOTATIONS else ["patch_document"]
+    nothing = pa.nulls(rows, pa.null() if kind == ANNOTATIONS else pa.string())
+
+    with pytest.raises(TooLarge, match=says):
+        update(bob, cast.production, kind, columns | dict.fromkeys(names, nothing))
+
+    assert _files(tables_folder) == before
+
+
 def test_annotations_say_by_whom_and_when(cast: Cast) -> None:
     bob, dana = cast.actor(cast.bob), cast.actor(cast.dana)
     log(bob, cast.production, spans_of("a"))
