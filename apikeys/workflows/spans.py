@@ -56,6 +56,8 @@ MOST_TOLD = 10_000
 # a patch be, and all patches of an update together.
 MOST_PATCH = 256 * 2**10
 MOST_PATCHES = 64 * 2**20
+# So many values that say who annotated a row are made at a time.
+_SIGNED = 200_000
 # So many patches are texts of Python's at a time.
 _READ_PATCHES = 1_000
 
@@ -235,10 +237,11 @@ def update_spans(
         raise NotFound(f"{answer.unknown} of these spans are not in “{project}”; nothing was kept.")
     if not kept.num_rows:
         return answer
+    stored = Stream(kept.schema, iter(kept.to_batches()))
     if kind == SegmentKind.ANNOTATIONS:
-        kept = _signed(actor, kept, at)
+        stored = _signed(actor, kept, at)
     with (
-        tables.drafted(Stream(kept.schema, iter(kept.to_batches()))) as draft,
+        tables.drafted(stored) as draft,
         writing(actor, Tag.PROJECT_WRITTEN),
     ):
         project, _ = segments.project_for(actor, space, project, name=project_name, kind=ProjectKind.TRACING, at=at)
@@ -349,19 +352,28 @@ def _ids_of(kept: Iterable[Segment]) -> Iterator[Any]:
             yield plain(batch.column(0)).cast(pa.string())
 
 
-def _signed(actor: Actor, rows: pa.Table, at: datetime) -> pa.Table:
+def _signed(actor: Actor, rows: pa.Table, at: datetime) -> Stream:
     """Say of each annotation by whom and when, where its client does not."""
     names = {
         name.rpartition(".")[0]
         for name in rows.column_names
         if name.startswith(ANNOTATION_PREFIX) and name.endswith((".label", ".score"))
     }
-    signature = (
-        (".updated_by", pa.scalar(actor.label)),
-        (".updated_at", pa.scalar(int(at.timestamp() * 1000), pa.int64())),
-    )
-    for name in sorted(names):
-        for suffix, value in signature:
-            if f"{name}{suffix}" not in rows.column_names:
-                rows = rows.append_column(f"{name}{suffix}", pa.repeat(value, rows.num_rows))
-    return rows
+    signature = {
+        ".updated_by": pa.scalar(actor.label),
+        ".updated_at": pa.scalar(int(at.timestamp() * 1000), pa.int64()),
+    }
+    new = {
+        f"{name}{suffix}": value
+        for name in sorted(names)
+        for suffix, value in signature.items()
+        if f"{name}{suffix}" not in rows.column_names
+    }
+    schema = pa.schema([*rows.schema, *((name, value.type) for name, value in new.items())])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in rows.to_batches(max_chunksize=max(1, _SIGNED // max(1, len(new)))):
+            repeated = [pa.repeat(value, batch.num_rows) for value in new.values()]
+            yield pa.RecordBatch.from_arrays([*batch.columns, *repeated], schema=schema)
+
+    return Stream(schema, batches())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from apikeys.lifecycle import revoke_key
 from apikeys.workflows import projects, spans, tables
 from apikeys.workflows.errors import TooLarge
 from apikeys.workflows.models import Segment, SegmentKind, Table
-from apikeys.workflows.streams import Stream
+from apikeys.workflows.streams import Stream, decoded_size
 from tests.cast import Cast
 from tests.factories import bind, custom_role, user_key
 from tests.workflows.logging import START, asked, exported, log, spans_of, update
@@ -265,6 +265,33 @@ def test_an_update_of_more_than_is_gone_through_at_once_is_refused(
         update(bob, cast.production, kind, columns | dict.fromkeys(names, nothing))
 
     assert _files(tables_folder) == before
+
+
+def test_many_annotations_are_signed_in_portions(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    bob = cast.actor(cast.bob)
+    log(bob, cast.production, spans_of("a"))
+    sizes: list[int] = []
+    drafted = tables.drafted
+
+    def measured(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            sizes.append(decoded_size(batch))
+            yield batch
+
+    monkeypatch.setattr(tables, "drafted", lambda stream: drafted(Stream(stream.schema, measured(stream.batches))))
+    names = [f"annotation.{number}.label" for number in range(200)]
+
+    update(
+        bob,
+        cast.production,
+        ANNOTATIONS,
+        {"context.span_id": ["a"] * 5_000} | {name: pa.nulls(5_000) for name in names},
+    )
+
+    kept = tables.read(Segment.objects.get(kind=ANNOTATIONS).table).table()
+    assert (kept.num_rows, kept["annotation.7.updated_by"].unique().to_pylist()) == (5_000, [bob.label])
+    assert sum(sizes) > 30 * 2**20
+    assert max(sizes) < 8 * 2**20
 
 
 def test_annotations_say_by_whom_and_when(cast: Cast) -> None:
