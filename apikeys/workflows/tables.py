@@ -397,7 +397,7 @@ def _read(file: pq.ParquetFile, schema: pa.Schema, batch_rows: int, groups: list
             batches = _batches_of(file, group, schema, batch_rows)
             if categories:
                 # As a whole, which there is memory for: each time, all categories are looked through.
-                batches = _numbered(list(batches), categories)
+                batches = iter(_numbered(list(batches), categories).to_batches(max_chunksize=batch_rows))
             for batch in batches:
                 yield _restored(batch, schema)
 
@@ -412,14 +412,14 @@ def _batches_of(file: pq.ParquetFile, group: int, schema: pa.Schema, batch_rows:
         yield batch
 
 
-def _numbered(batches: list[pa.RecordBatch], categories: dict[str, _Kept]) -> Iterator[pa.RecordBatch]:
+def _numbered(batches: list[pa.RecordBatch], categories: dict[str, _Kept]) -> pa.Table:
     """Put the numbers of categories in the place of their values."""
     table = pa.Table.from_batches(batches)
     for name, kept in categories.items():
         numbers = pc.index_in(table.column(name), value_set=kept.values, skip_nulls=True).cast(kept.kind.index_type)
         chunks = [pa.DictionaryArray.from_arrays(one, kept.values, ordered=kept.kind.ordered) for one in numbers.chunks]
         table = table.set_column(table.schema.get_field_index(name), name, pa.chunked_array(chunks))
-    yield from table.to_batches()
+    return table
 
 
 def _restored(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

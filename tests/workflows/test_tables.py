@@ -108,7 +108,7 @@ def test_batches_with_categories_of_their_own_come_back_as_one_column(cast: Cast
     assert back.schema.field("c").type.index_type == pa.int32()  # 200 of them do not fit into eight bits
 
 
-@pytest.mark.parametrize("columns", [None, ["c", "n"], ["n"]], ids=str)
+@pytest.mark.parametrize("columns", [None, ["c", "n"], ["c"], ["n"]], ids=str)
 def test_categories_are_looked_through_once_for_a_group_however_few_rows_are_asked_for_at_once(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, columns: list[str] | None
 ) -> None:
