@@ -340,7 +340,7 @@ def _noted(schema: pa.Schema, categories: dict[str, _Categories], sizes: list[in
     if lists:
         batch = pa.RecordBatch.from_arrays([values for _, values in lists], [name for name, _ in lists])
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema) as writer:
+        with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
             writer.write_batch(batch)
         noted[_CATEGORIES_KEY] = base64.b64encode(sink.getvalue())
     return noted

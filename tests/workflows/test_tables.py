@@ -164,6 +164,17 @@ def test_more_categories_than_the_end_of_a_file_has_room_for_are_refused(cast: C
     assert files(tables_folder) == []
 
 
+def test_categories_are_compressed_in_the_end_of_a_file(cast: Cast) -> None:
+    # As it is written, the end of a file is in memory several times.
+    texts = pa.array([f"{number:0100}" for number in range(50_000)])
+    table = pa.table({"c": pa.DictionaryArray.from_arrays(pa.array([0, 49_999], pa.int32()), texts)})
+
+    row = stored(cast, stream_of(table))
+
+    assert row.bytes < texts.nbytes / 5
+    assert tables.read(row).table().equals(table)
+
+
 def test_no_rows_keep_their_columns(cast: Cast) -> None:
     table = pa.table({"n": pa.array([], pa.int16()), "c": pa.array([], pa.dictionary(pa.int8(), pa.string()))})
 
