@@ -246,7 +246,7 @@ def _decoded_size(array: Any) -> int:
     if isinstance(kind, pa.BaseExtensionType):
         return _decoded_size(array.storage)
     if pa.types.is_dictionary(kind):
-        return _taken(_lengths(array.dictionary), array.indices)
+        return _taken(array.dictionary, array.indices)
     if pa.types.is_run_end_encoded(kind):
         ends = array.run_ends.cast(pa.int64())
         begin, end = array.offset, array.offset + len(array)
@@ -264,7 +264,12 @@ def _decoded_size(array: Any) -> int:
     return 16 * len(array) + sum(length for length in lengths if length > 0)
 
 
-def _taken(lengths: Any, numbers: Any) -> int:
+def _taken(values: Any, numbers: Any) -> int:
+    if len(numbers) < len(values):  # of few rows, only the categories that they have: there may be millions
+        found = numbers.value_counts()
+        lengths = _lengths(values.take(found.field(0)))
+        return int(pc.sum(pc.multiply(found.field(1), lengths)).as_py() or 0)
+    lengths = _lengths(values)
     starts = range(0, len(numbers), _ADDED_UP)
     return sum(pc.sum(lengths.take(numbers.slice(start, _ADDED_UP))).as_py() or 0 for start in starts)
 
@@ -300,10 +305,11 @@ def too_many_categories() -> TooLarge:
 
 def _batches(feed: _Feed, reader: Any, limits: Limits) -> Iterator[pa.RecordBatch]:
     rows = size = 0
+    known: dict[int, Any] = {}
     while True:
         try:
             batch = reader.read_next_batch()
-            batch.validate(full=True)  # offsets that lead out of their buffers would be read by whoever comes next
+            _validate(batch, known)  # offsets that lead out of their buffers would be read by whoever comes next
         except StopIteration:
             return
         except _ARROW_FAILED as error:
@@ -318,6 +324,31 @@ def _batches(feed: _Feed, reader: Any, limits: Limits) -> Iterator[pa.RecordBatc
         if size > limits.bytes:
             raise _too_much(limits)
         yield from sliced(batch)
+
+
+def _validate(batch: pa.RecordBatch, known: dict[int, Any]) -> None:
+    """Look at all that is in a batch, and at categories once: batches of one row may share millions of them."""
+    columns = list(batch.columns)
+    for place, column in enumerate(batch.columns):
+        if isinstance(column, pa.DictionaryArray) and _is_same(column.dictionary, known.get(place)):
+            columns[place] = column.indices
+    pa.RecordBatch.from_arrays(columns, batch.schema.names).validate(full=True)
+    for place, column in enumerate(batch.columns):
+        if not isinstance(column, pa.DictionaryArray):
+            continue
+        bounds = pc.min_max(column.indices).as_py()
+        if bounds["min"] is not None and not 0 <= bounds["min"] <= bounds["max"] < len(column.dictionary):
+            raise Unreadable("A record batch has categories that did not come.")
+        known[place] = column.dictionary
+
+
+def _is_same(values: Any, known: Any) -> bool:
+    """Whether values are the very ones that are known, and lie in the same place."""
+    if known is None or (len(values), values.offset) != (len(known), known.offset):
+        return False
+    return [buffer and buffer.address for buffer in values.buffers()] == [
+        buffer and buffer.address for buffer in known.buffers()
+    ]
 
 
 def _unreadable(feed: _Feed, error: Exception) -> Exception:

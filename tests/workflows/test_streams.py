@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from apikeys.workflows import streams
@@ -266,6 +267,37 @@ def test_categories_of_no_size_count_all_the_same(kind: pa.DataType) -> None:
         list(stream_of(as_bytes(pa.table({"c": many}))).batches)
 
 
+def test_categories_that_many_batches_share_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = pa.array([f"{number:05}" for number in range(10_000)])
+    table = pa.table({"c": pa.DictionaryArray.from_arrays(pa.array([0, 9_999, None] * 10, pa.int32()), values)})
+    looked_at: list[int] = []
+    binary_length = pc.binary_length
+
+    def counted(values: Any) -> Any:
+        looked_at.append(len(values))
+        return binary_length(values)
+
+    monkeypatch.setattr(pc, "binary_length", counted)
+
+    batches = list(stream_of(as_bytes(table, rows=1)).batches)
+
+    assert pa.Table.from_batches(batches).equals(table)
+    assert sum(looked_at) < len(values)
+
+
+@pytest.mark.parametrize("number", [-1, 2])
+def test_categories_that_did_not_come_are_refused_in_each_batch(number: int) -> None:
+    values = pa.array(["x", "y"])
+    fine, wrong = (
+        pa.DictionaryArray.from_arrays(pa.array([place], pa.int8()), values, safe=False) for place in (1, number)
+    )
+    batches = stream_of(as_bytes(pa.table({"c": pa.chunked_array([fine, wrong])}))).batches
+
+    assert next(batches).num_rows == 1
+    with pytest.raises(Unreadable):
+        next(batches)
+
+
 def test_categories_come_in_slices_that_there_is_room_for() -> None:
     values = ["b", "c" * 100_000]
     column = pa.DictionaryArray.from_arrays(pa.array([0, 1] * 1_000, pa.int8()), pa.array(values), ordered=True)
@@ -370,6 +402,17 @@ def test_lists_of_nothing_are_as_long_as_what_came(kind: pa.DataType) -> None:
 
     with pytest.raises(Unreadable, match="more values than came"):
         list(stream_of(as_bytes(nothings(kind, 5_000)), ROOMY).batches)
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["rows", "values"])
+def test_columns_of_other_lengths_than_the_batch_says_are_refused(place: int) -> None:
+    # Arrow sees to it when it reads a batch, and whoever validates that relies on it.
+    body = bytearray(as_bytes(pa.table({"n": pa.array(range(777))})))
+    places = [at for at in range(0, len(body) - 8, 8) if body[at : at + 8] == struct.pack("<q", 777)]
+    body[places[place] : places[place] + 8] = struct.pack("<q", 700)
+
+    with pytest.raises(Unreadable):
+        list(stream_of(bytes(body), ROOMY).batches)
 
 
 def test_text_that_is_no_utf8_is_refused() -> None:
