@@ -34,7 +34,7 @@ from django.db import transaction
 from accounts.actors import Actor
 from accounts.errors import DomainError
 from accounts.models import Space
-from apikeys.workflows.errors import StorageFailed, Unreadable
+from apikeys.workflows.errors import StorageFailed, TooLarge, Unreadable
 from apikeys.workflows.models import Table
 from apikeys.workflows.streams import (
     MOST_CATEGORIES,
