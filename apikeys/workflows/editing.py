@@ -32,8 +32,8 @@ _BYTES_OF_NULL = 8
 # How often a change is made anew because somebody else was faster, before whoever asked for it is told.
 ATTEMPTS = 5
 # What rows are annotated with lies in columns of these names, which exports have as well.
-_PARTS = 5
-_ANNOTATION = re.compile(r"annotation\.(.+)\.(label|score|text|updated_at|updated_by)", re.DOTALL)
+_PARTS = ("label", "score", "text", "updated_at", "updated_by")
+_ANNOTATION = re.compile(rf"annotation\.(.+)\.({'|'.join(_PARTS)})", re.DOTALL)
 # No table has more rows than numbers of so many digits; longer texts are not made numbers of.
 _MOST_DIGITS = 18
 # A page is read in such portions: more than most pages have, and few enough to be quick.
@@ -125,7 +125,7 @@ def annotated(values_by_id: Mapping[str, Sequence[Value]], actor: Actor, *, at: 
         TooLarge: they have more names than columns may be, or than go with so many rows.
     """
     names = {value.name for given in values_by_id.values() for value in given}
-    _require_few(len(values_by_id), _PARTS * len(names), field="annotations")
+    _require_few(len(values_by_id), len(_PARTS) * len(names), field="annotations")
     by = actor.user.email or actor.user.name if actor.user is not None else actor.label
     changes: dict[str, dict[str, Any]] = {}
     for row_id, given in values_by_id.items():

@@ -223,18 +223,26 @@ def test_an_experiment_is_begun_filled_read_and_deleted(flight_server: FlightSer
     assert not Experiment.objects.exists()
 
 
-def test_names_are_found_as_they_were_given(flight_server: FlightServer, bobs: str, space: str) -> None:
-    named = {"spaceId": space, "datasetName": "golden "}
-    runs = pa.table({"id": ["0"], "example_id": ["a"], "result": ["yes"]})
-    with flying(flight_server, bobs) as flight:
-        made = flight.put(ROWS, "DatasetWritten", createDataset=named)
-        begin = {**named, "experimentName": " first"}
-        flight.act("create_experiment_db_entry", "ExperimentEntry", createExperimentDbEntry=begin)
-        posting = {"spaceId": space, "datasetId": made.dataset_id, "experimentName": " first"}
-        flight.put(runs, "RunsPosted", postExperimentData=posting)
-        read = flight.get(getExperiment={**named, "experimentName": " first"})
+RUN = pa.table({"id": ["0"], "example_id": ["a"], "result": ["yes"]})
 
-    assert read.select(runs.column_names).equals(runs)
+
+def run_first(flight: Flight, space: str, *, dataset: str, experiment: str) -> dict[str, Any]:
+    """Make a dataset and an experiment on it with its run, and return what names both."""
+    named = {"spaceId": space, "datasetName": dataset}
+    begin = {**named, "experimentName": experiment}
+    made = flight.put(ROWS, "DatasetWritten", createDataset=named)
+    flight.act("create_experiment_db_entry", "ExperimentEntry", createExperimentDbEntry=begin)
+    posting = {"spaceId": space, "datasetId": made.dataset_id, "experimentName": experiment}
+    flight.put(RUN, "RunsPosted", postExperimentData=posting)
+    return begin
+
+
+def test_names_are_found_as_they_were_given(flight_server: FlightServer, bobs: str, space: str) -> None:
+    with flying(flight_server, bobs) as flight:
+        named = run_first(flight, space, dataset="golden ", experiment=" first")
+        read = flight.get(getExperiment=named)
+
+    assert read.select(RUN.column_names).equals(RUN)
     assert (Dataset.objects.get().name, Experiment.objects.get().name) == ("golden", "first")
 
 
@@ -242,14 +250,8 @@ def test_names_are_found_as_they_were_given(flight_server: FlightServer, bobs: s
 def test_an_experiment_that_cannot_begin_makes_no_project_for_its_traces(
     flight_server: FlightServer, bobs: str, space: str, name: str
 ) -> None:
-    named = {"spaceId": space, "datasetName": "golden"}
-    runs = pa.table({"id": ["0"], "example_id": ["a"], "result": ["yes"]})
     with flying(flight_server, bobs) as flight:
-        made = flight.put(ROWS, "DatasetWritten", createDataset=named)
-        begin = {**named, "experimentName": "first"}
-        flight.act("create_experiment_db_entry", "ExperimentEntry", createExperimentDbEntry=begin)
-        posting = {"spaceId": space, "datasetId": made.dataset_id, "experimentName": "first"}
-        flight.put(runs, "RunsPosted", postExperimentData=posting)
+        named = run_first(flight, space, dataset="golden", experiment="first")
         with pytest.raises(pa.lib.ArrowException, match="already has an experiment|A name has 1"):
             flight.act(
                 "create_experiment_db_entry",
@@ -274,11 +276,10 @@ def test_whoever_may_make_experiments_and_not_read_them_fills_what_they_began(
         at=timezone.now(),
     ).dataset
     named = {"spaceId": space, "experimentName": "first"}
-    runs = pa.table({"id": ["0"], "example_id": ["a"], "result": ["yes"]})
     with flying(flight_server, user_key(cast.erin, cast.account).plaintext) as flight:
         begin = {**named, "datasetName": "golden"}
         flight.act("create_experiment_db_entry", "ExperimentEntry", createExperimentDbEntry=begin)
-        flight.put(runs, "RunsPosted", postExperimentData={**named, "datasetId": dataset.wire_id})
+        flight.put(RUN, "RunsPosted", postExperimentData={**named, "datasetId": dataset.wire_id})
         with pytest.raises(pa.lib.ArrowException, match="EXPERIMENT_READ"):
             flight.get(getExperiment=begin)
 

@@ -541,6 +541,27 @@ def test_what_is_added_to_the_latest_version_is_in_that_which_there_is_then(
     assert [example["n"] for example in _examples(api, address)] == [5, 2.5, None, 7]
 
 
+def test_a_table_that_was_replaced_before_it_was_read_is_no_failing_disk(
+    api: Api, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    address = f"/v2/datasets/{_made(api)['id']}"
+    one = _examples(api, address)[0]["id"]
+    read = tables.read
+
+    def late(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(tables, "read", read)
+        with django_capture_on_commit_callbacks(execute=True):  # the file goes with its row
+            assert api(api.cast.bob, "POST", f"{address}/examples", {"examples": [{"n": 7}]})[0] == 201
+        return read(*args, **options)
+
+    for body in ({"examples": [{"id": one, "n": 5}]}, {"examples": [{"id": one, "n": 6}], "new_version": "better"}):
+        monkeypatch.setattr(tables, "read", late)
+        status, answer = api(api.cast.bob, "PATCH", f"{address}/examples", body)
+        assert status == 200, answer
+
+    assert [example["n"] for example in _examples(api, address)] == [6, 2.5, None, 7, 7]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_nothing_that_several_add_at_once_is_lost(api: Api, cast: Cast) -> None:
     address = f"/v2/datasets/{_made(api)['id']}/examples"

@@ -290,6 +290,28 @@ def test_readers_read_only_and_strangers_see_nothing(
     assert Experiment.objects.count() == 1
 
 
+def test_a_table_that_was_replaced_before_it_was_read_is_no_failing_disk(
+    api: Api, dataset: str, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    made = _made(api, dataset)["id"]
+    read = tables.read
+
+    def add(output: str) -> int:
+        body = {"experiment_runs": [{"example_id": "c", "output": output}]}
+        return api(api.cast.bob, "POST", f"/v2/experiments/{made}/runs", body)[0]
+
+    def late(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(tables, "read", read)
+        with django_capture_on_commit_callbacks(execute=True):  # the file goes with its row
+            assert add("first") == 201
+        return read(*args, **options)
+
+    monkeypatch.setattr(tables, "read", late)
+    assert add("second") == 201
+
+    assert [run["output"] for run in _runs(api, made)] == ["4", "", "first", "second"]
+
+
 def test_deleting_an_experiment_leaves_its_dataset(api: Api, dataset: str) -> None:
     made = _made(api, dataset)
 
